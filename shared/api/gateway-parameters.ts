@@ -1,0 +1,93 @@
+import { z } from "zod";
+import { interfaceField, nameField } from "./fields.ts";
+import { conditionSchema, namespacedMetaSchema } from "./meta.ts";
+import { API_VERSION } from "./names.ts";
+
+/** Primes: a size must be prime so that every skip of Maglev's permutation visits every slot. */
+function isPrime(n: number): boolean {
+  if (n < 2 || n % 2 === 0) return n === 2;
+  for (let divisor = 3; divisor * divisor <= n; divisor += 2) if (n % divisor === 0) return false;
+  return true;
+}
+
+export const tableSizeField = z
+  .int()
+  .min(7)
+  .max(65_537)
+  .refine(isPrime, "must be a prime number, for example 251, 997 or 9973");
+
+const networkNameField = z
+  .string()
+  .regex(
+    /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/,
+    "must be [namespace/]name of a NetworkAttachmentDefinition",
+  );
+
+/** `causeway.dev/v1alpha1 GatewayParameters`: how a Gateway's instances are attached and how they forward. */
+export const gatewayParametersSchema = z.strictObject({
+  apiVersion: z.literal(API_VERSION),
+  kind: z.literal("GatewayParameters"),
+  metadata: namespacedMetaSchema,
+  spec: z
+    .strictObject({
+      /**
+       * DSR: the packet keeps the VIP, which the node agent puts on the target's loopback; nothing is rewritten.
+       * NAT: addresses and ports are translated both ways, without state.
+       */
+      mode: z.enum(["DSR", "NAT"]).default("DSR"),
+      externalNetworks: z
+        .array(z.strictObject({ network: networkNameField.optional(), interface: interfaceField }))
+        .min(1)
+        .max(8),
+      serviceNetworks: z
+        .array(z.strictObject({ network: networkNameField, interface: interfaceField }))
+        .min(1)
+        .max(16),
+      /** Slots of a lookup table, the same on every instance. About 100 for each target keeps shares within 1 %. */
+      lookupTableSize: tableSizeField.default(997),
+      /** Seeds the flow hash; change it only when an attacker has learnt to aim at one target. Moves every flow. */
+      hashSeed: z.int().min(0).max(0xffffffff).default(0x6b8b4567),
+      /**
+       * Agent: the node agent gives targets routes back to the instances. Network: the targets' own routes lead there
+       * already and no agent touches the pods; DSR needs Agent.
+       */
+      returnPath: z.enum(["Agent", "Network"]).default("Agent"),
+      replicas: z.int().min(1).max(64).default(2),
+      /** Container resources of an instance, as in a Pod; Kubernetes only. */
+      resources: z.record(z.string(), z.record(z.string(), z.union([z.string(), z.number()]))).optional(),
+      /** AddressPools that automatic VIPs come from, in this order; every pool that allows the Gateway when empty. */
+      addressPools: z.array(nameField).max(16).default([]),
+      /** Families for which a Gateway that asks for no address gets one VIP each. */
+      ipFamilies: z
+        .array(z.enum(["IPv4", "IPv6"]))
+        .min(1)
+        .max(2)
+        .default(["IPv4", "IPv6"]),
+    })
+    .superRefine((spec, context) => {
+      const seen = new Map<string, string>();
+      for (const list of ["externalNetworks", "serviceNetworks"] as const) {
+        spec[list].forEach((network, index) => {
+          const other = seen.get(network.interface);
+          const path = `${list}[${index}].interface`;
+          if (other !== undefined) {
+            context.addIssue({
+              code: "custom",
+              path: [list, index, "interface"],
+              message: `${JSON.stringify(network.interface)} is already used by ${other}; each network needs its own interface`,
+            });
+          }
+          seen.set(network.interface, path);
+        });
+      }
+      if (spec.mode === "DSR" && spec.returnPath === "Network") {
+        context.addIssue({
+          code: "custom",
+          path: ["returnPath"],
+          message: "DSR needs the node agent to put VIPs on the targets: use Agent, or mode NAT",
+        });
+      }
+    }),
+  status: z.looseObject({ conditions: z.array(conditionSchema).default([]) }).optional(),
+});
+export type GatewayParameters = z.infer<typeof gatewayParametersSchema>;

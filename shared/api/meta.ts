@@ -1,0 +1,81 @@
+import { z } from "zod";
+import { nameField } from "./fields.ts";
+
+const labelsField = z.record(z.string(), z.string());
+
+export const ownerReferenceSchema = z.looseObject({
+  apiVersion: z.string(),
+  kind: z.string(),
+  name: z.string(),
+  uid: z.string(),
+  controller: z.boolean().optional(),
+});
+
+/** `metadata` of a namespaced object; `namespace` is "default" when the manifest names none. */
+export const namespacedMetaSchema = z.looseObject({
+  name: nameField,
+  namespace: nameField.default("default"),
+  labels: labelsField.default({}),
+  annotations: labelsField.default({}),
+  uid: z.string().default(""),
+  resourceVersion: z.string().default(""),
+  generation: z.int().default(1),
+  creationTimestamp: z.string().optional(),
+  deletionTimestamp: z.string().optional(),
+  ownerReferences: z.array(ownerReferenceSchema).optional(),
+});
+
+/** `metadata` of a cluster-scoped object: the namespace is "". */
+export const clusterMetaSchema = namespacedMetaSchema.extend({ namespace: z.literal("").default("") });
+
+export type ObjectMeta = z.infer<typeof namespacedMetaSchema>;
+
+/** A condition as Kubernetes has it (metav1.Condition). */
+export const conditionSchema = z.looseObject({
+  type: z.string(),
+  status: z.enum(["True", "False", "Unknown"]),
+  reason: z.string().default(""),
+  message: z.string().default(""),
+  observedGeneration: z.int().optional(),
+  lastTransitionTime: z.string().optional(),
+});
+export type Condition = z.infer<typeof conditionSchema>;
+
+/** Label selector of `matchLabels` and `matchExpressions`. */
+export const labelSelectorSchema = z.strictObject({
+  matchLabels: labelsField.default({}),
+  matchExpressions: z
+    .array(
+      z.strictObject({
+        key: z.string(),
+        operator: z.enum(["In", "NotIn", "Exists", "DoesNotExist"]),
+        values: z.array(z.string()).default([]),
+      }),
+    )
+    .default([]),
+});
+export type LabelSelector = z.infer<typeof labelSelectorSchema>;
+
+type Requirement = LabelSelector["matchExpressions"][number];
+
+function meets({ key, operator, values }: Requirement, labels: Readonly<Record<string, string>>): boolean {
+  const value = labels[key];
+  switch (operator) {
+    case "In":
+      return value !== undefined && values.includes(value);
+    case "NotIn":
+      return value === undefined || !values.includes(value);
+    case "Exists":
+      return value !== undefined;
+    case "DoesNotExist":
+      return value === undefined;
+  }
+}
+
+/** Whether labels satisfy a selector; the empty selector matches everything. */
+export function selects(selector: LabelSelector, labels: Readonly<Record<string, string>>): boolean {
+  return (
+    Object.entries(selector.matchLabels).every(([key, value]) => labels[key] === value) &&
+    selector.matchExpressions.every((requirement) => meets(requirement, labels))
+  );
+}

@@ -1,0 +1,26 @@
+/** Labels, annotations and well-known names: each is written once, here. */
+
+export const API_GROUP = "causeway.dev";
+export const API_VERSION = "causeway.dev/v1alpha1";
+export const GATEWAY_GROUP = "gateway.networking.k8s.io";
+export const CONTROLLER_NAME = "causeway.dev/gateway-controller";
+
+/** Marks a Service as ours (the well-known label that keeps other service proxies away). */
+export const SERVICE_PROXY_LABEL = "service.kubernetes.io/service-proxy-name";
+export const SERVICE_PROXY_VALUE = "causeway";
+/** `[namespace/]network[@interface]`: the secondary network on which a service-i finds its targets. */
+export const SERVICE_NETWORK_ANNOTATION = "k8s.v1.cni.cncf.io/service-network";
+/** Multus writes each pod's attachments and their addresses here, as JSON. */
+export const NETWORK_STATUS_ANNOTATION = "k8s.v1.cni.cncf.io/network-status";
+/** Slots of a service's lookup table, when the Gateway's own size does not suit it. */
+export const TABLE_SIZE_ANNOTATION = "causeway.dev/lookup-table-size";
+
+/** The Gateway API's own label for what an implementation generates for a Gateway; our instances' Pods carry it. */
+export const GATEWAY_NAME_LABEL = "gateway.networking.k8s.io/gateway-name";
+
+export const SLICE_SERVICE_LABEL = "kubernetes.io/service-name";
+export const SLICE_MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by";
+export const SLICE_MANAGED_BY_VALUE = "causeway.dev";
+
+/** Pod conditions of a gateway instance: it forwards and attracts traffic of that address family. */
+export const POD_READY_CONDITION = { 4: "causeway.dev/ipv4-ready", 6: "causeway.dev/ipv6-ready" } as const;

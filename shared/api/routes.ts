@@ -1,0 +1,146 @@
+import { z } from "zod";
+import { cidrField, nameField, portField, portRangeField, weightField } from "./fields.ts";
+import { conditionSchema, namespacedMetaSchema } from "./meta.ts";
+import { API_VERSION } from "./names.ts";
+
+export const parentRefSchema = z.strictObject({
+  group: z.string().default("gateway.networking.k8s.io"),
+  kind: z.string().default("Gateway"),
+  namespace: nameField.optional(),
+  name: nameField,
+  sectionName: nameField.optional(),
+  port: portField.optional(),
+});
+export type ParentRef = z.infer<typeof parentRefSchema>;
+
+export const backendRefSchema = z.strictObject({
+  group: z.string().default(""),
+  kind: z.string().default("Service"),
+  namespace: nameField.optional(),
+  name: nameField,
+  port: portField.optional(),
+  /** Share of new flows, relative to the other backends of the rule; 0 takes none. */
+  weight: weightField.default(1),
+});
+export type BackendRef = z.infer<typeof backendRefSchema>;
+
+const routeStatusSchema = z
+  .looseObject({
+    parents: z
+      .array(
+        z.looseObject({
+          parentRef: parentRefSchema,
+          controllerName: z.string(),
+          conditions: z.array(conditionSchema).default([]),
+        }),
+      )
+      .default([]),
+  })
+  .optional();
+
+const useDefaultGateways = z.string().optional();
+const l4RouteSpec = z.strictObject({
+  parentRefs: z.array(parentRefSchema).max(32).default([]),
+  useDefaultGateways,
+  rules: z
+    .array(z.strictObject({ name: nameField.optional(), backendRefs: z.array(backendRefSchema).min(1).max(16) }))
+    .length(1, "must hold exactly one rule"),
+});
+
+const gatewayVersions = z.enum(["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha2"]);
+
+/** Gateway API `TCPRoute` (v1 and v1alpha2 have the same shape). */
+export const tcpRouteSchema = z.strictObject({
+  apiVersion: gatewayVersions,
+  kind: z.literal("TCPRoute"),
+  metadata: namespacedMetaSchema,
+  spec: l4RouteSpec,
+  status: routeStatusSchema,
+});
+export type TcpRoute = z.infer<typeof tcpRouteSchema>;
+
+/** Gateway API `UDPRoute` (v1 and v1alpha2 have the same shape). */
+export const udpRouteSchema = tcpRouteSchema.extend({ kind: z.literal("UDPRoute") });
+export type UdpRoute = z.infer<typeof udpRouteSchema>;
+
+/** Gateway API `ReferenceGrant`. */
+export const referenceGrantSchema = z.strictObject({
+  apiVersion: z.enum(["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]),
+  kind: z.literal("ReferenceGrant"),
+  metadata: namespacedMetaSchema,
+  spec: z.strictObject({
+    from: z
+      .array(z.strictObject({ group: z.string(), kind: z.string(), namespace: nameField }))
+      .min(1)
+      .max(16),
+    to: z
+      .array(z.strictObject({ group: z.string(), kind: z.string(), name: nameField.optional() }))
+      .min(1)
+      .max(16),
+  }),
+});
+export type ReferenceGrant = z.infer<typeof referenceGrantSchema>;
+
+export const PROTOCOLS = ["TCP", "UDP", "SCTP"] as const;
+export const protocolField = z.enum(PROTOCOLS);
+export type Protocol = z.infer<typeof protocolField>;
+
+const hexField = z.string().regex(/^0x[0-9a-fA-F]{1,8}$/, "must be hexadecimal, at most 32 bits, for example 0x1f");
+
+/**
+ * Bytes that a packet must hold: `width` bytes at `offset` bytes from the beginning of the transport header, masked,
+ * equal to `value`. TCP options make a payload's offset vary; offsets count from the header, as nftables' @th does.
+ */
+const byteMatchSchema = z
+  .strictObject({
+    offset: z.int().min(0).max(1024),
+    width: z.union([z.literal(1), z.literal(2), z.literal(4)]),
+    mask: hexField.optional(),
+    value: hexField,
+  })
+  .superRefine(({ width, mask, value }, context) => {
+    const limit = 2 ** (8 * width);
+    for (const [field, text] of [
+      ["mask", mask],
+      ["value", value],
+    ] as const) {
+      if (text !== undefined && Number(text) >= limit) {
+        context.addIssue({ code: "custom", path: [field], message: `${text} does not fit into ${width} byte(s)` });
+      }
+    }
+    if (mask !== undefined && (BigInt(value) & ~BigInt(mask)) !== 0n) {
+      context.addIssue({
+        code: "custom",
+        path: ["value"],
+        message: `${value} has bits outside the mask ${mask}: it can never match`,
+      });
+    }
+  });
+export type ByteMatch = z.infer<typeof byteMatchSchema>;
+
+/** `causeway.dev/v1alpha1 FlowRoute`: what TCPRoute and UDPRoute cannot say. All fields of a match must hold. */
+export const flowRouteSchema = z.strictObject({
+  apiVersion: z.literal(API_VERSION),
+  kind: z.literal("FlowRoute"),
+  metadata: namespacedMetaSchema,
+  spec: z.strictObject({
+    parentRefs: z.array(parentRefSchema).min(1).max(32),
+    /** Higher wins. TCPRoute and UDPRoute rank as 0; equal priorities rank by age, then namespace and name. */
+    priority: z.int().min(-1_000_000).max(1_000_000).default(0),
+    match: z
+      .strictObject({
+        protocols: z.array(protocolField).min(1).max(3).default(["TCP", "UDP", "SCTP"]),
+        /** Which of the Gateway's VIPs; all of them when empty. */
+        destinations: z.array(cidrField).max(64).default([]),
+        sources: z.array(cidrField).max(256).default([]),
+        destinationPorts: z.array(portRangeField).max(64).default([]),
+        sourcePorts: z.array(portRangeField).max(64).default([]),
+        byteMatches: z.array(byteMatchSchema).max(8).default([]),
+      })
+      .prefault({}),
+    backendRefs: z.array(backendRefSchema).min(1).max(16),
+  }),
+  status: routeStatusSchema,
+});
+export type FlowRoute = z.infer<typeof flowRouteSchema>;
+export type Route = TcpRoute | UdpRoute | FlowRoute;

@@ -1,0 +1,62 @@
+import type { Kind, ObjectOf, ObjectRef } from "../api/kinds.ts";
+
+/** What a process wants to keep in memory: all objects of a kind, or those with these labels. */
+export interface Interest {
+  readonly kind: Kind;
+  readonly matchLabels?: Readonly<Record<string, string>>;
+}
+
+/** The objects of the watched kinds as they were last seen: synchronous, consistent within one turn of the event loop. */
+export interface ObjectView {
+  get<K extends Kind>(kind: K, namespace: string, name: string): ObjectOf<K> | undefined;
+  /** In order of namespace, then name. */
+  list<K extends Kind>(kind: K): readonly ObjectOf<K>[];
+}
+
+/**
+ * Where objects live: the Kubernetes API, or a directory of manifests. Level-triggered: `onChange` only says which
+ * object to look at again; several changes of one object may arrive as one.
+ */
+export interface ObjectStore {
+  /**
+   * Keeps the wanted kinds in memory until `signal` aborts. Resolves when all of them have been read once; `onChange`
+   * is first called after that.
+   * @throws StoreUnavailableError when the store cannot be read at all.
+   */
+  watch(interests: readonly Interest[], onChange: (ref: ObjectRef) => void, signal: AbortSignal): Promise<ObjectView>;
+
+  /**
+   * Creates or updates an object that this program generates. Nothing is written when nothing would change.
+   * @throws StoreConflictError when an object of that name exists that is not ours to write.
+   */
+  apply<K extends Kind>(object: ObjectOf<K> & { readonly kind: K }, options: WriteOptions): Promise<void>;
+
+  /** Deletes a generated object; deleting what is not there succeeds. */
+  delete(ref: ObjectRef): Promise<void>;
+
+  /**
+   * Replaces the part of an object's status that this field manager owns (server-side apply): fields it no longer
+   * names go, other managers' fields stay. Lists of conditions, parents, listeners and instances merge by their key.
+   * @throws StoreNotFoundError when the object is gone.
+   */
+  applyStatus(ref: ObjectRef, status: StatusOf, options: WriteOptions): Promise<void>;
+}
+
+export interface WriteOptions {
+  /** Who writes, for example `controller` or `frontend-gateway-a`. */
+  readonly fieldManager: string;
+}
+
+/** A status in plain JSON, as it goes into the object. */
+export type StatusOf = Readonly<Record<string, unknown>>;
+
+abstract class StoreError extends Error {
+  override readonly name = new.target.name;
+}
+
+/** The store cannot be reached now; the caller tries again. */
+export class StoreUnavailableError extends StoreError {}
+/** The object is gone; the caller drops what it was doing. */
+export class StoreNotFoundError extends StoreError {}
+/** The object belongs to somebody else; the caller reports and leaves it. */
+export class StoreConflictError extends StoreError {}
