@@ -50,13 +50,17 @@ export interface WriteOptions {
 /** A status in plain JSON, as it goes into the object. */
 export type StatusOf = Readonly<Record<string, unknown>>;
 
-abstract class StoreError extends Error {
-  override readonly name = new.target.name;
+/** The store cannot be reached now; the caller tries again. */
+export class StoreUnavailableError extends Error {
+  override readonly name = "StoreUnavailableError";
 }
 
-/** The store cannot be reached now; the caller tries again. */
-export class StoreUnavailableError extends StoreError {}
 /** The object is gone; the caller drops what it was doing. */
-export class StoreNotFoundError extends StoreError {}
+export class StoreNotFoundError extends Error {
+  override readonly name = "StoreNotFoundError";
+}
+
 /** The object belongs to somebody else; the caller reports and leaves it. */
-export class StoreConflictError extends StoreError {}
+export class StoreConflictError extends Error {
+  override readonly name = "StoreConflictError";
+}
