@@ -1,0 +1,52 @@
+import type { AnyObject, ObjectRef } from "../api/kinds.ts";
+import { ObjectIndex } from "./object-index.ts";
+import type { Interest, ObjectView } from "./object-store.ts";
+
+function wanted(interests: readonly Interest[], object: AnyObject): boolean {
+  return interests.some(
+    ({ kind, matchLabels = {} }) =>
+      kind === object.kind &&
+      Object.entries(matchLabels).every(([label, value]) => object.metadata.labels[label] === value),
+  );
+}
+
+interface Watch {
+  readonly interests: readonly Interest[];
+  readonly view: ObjectIndex;
+  readonly onChange: (ref: ObjectRef) => void;
+  /** Set once the watcher holds its view: `onChange` stays silent until then. */
+  open: boolean;
+}
+
+/** The open watches of a store: each has a view of the objects that it wants. */
+export class WatchHub {
+  readonly #watches = new Set<Watch>();
+
+  /** A view that holds those of `objects` that are wanted, and follows {@link update} until `signal` aborts. */
+  async open(
+    interests: readonly Interest[],
+    objects: Iterable<AnyObject>,
+    onChange: (ref: ObjectRef) => void,
+    signal: AbortSignal,
+  ): Promise<ObjectView> {
+    signal.throwIfAborted();
+    const watch: Watch = { interests, view: new ObjectIndex(), onChange, open: false };
+    for (const object of objects) if (wanted(interests, object)) watch.view.set(object.kind, object);
+    this.#watches.add(watch);
+    signal.addEventListener("abort", () => this.#watches.delete(watch), { once: true });
+    await Promise.resolve();
+    watch.open = true;
+    return watch.view;
+  }
+
+  /** Takes the object's new state, undefined when it is gone, to every view that wants or wanted it. */
+  update(ref: ObjectRef, object: AnyObject | undefined): void {
+    for (const watch of [...this.#watches]) {
+      const had = watch.view.get(ref.kind, ref.namespace, ref.name) !== undefined;
+      const has = object !== undefined && wanted(watch.interests, object);
+      if (has) watch.view.set(object.kind, object);
+      else if (had) watch.view.delete(ref);
+      if ((had || has) && watch.open) watch.onChange(ref);
+    }
+  }
+}
