@@ -1,0 +1,128 @@
+import type { Service } from "../api/core.ts";
+import { describeRef } from "../api/kinds.ts";
+import type { Condition } from "../api/meta.ts";
+import { API_GROUP, GATEWAY_GROUP } from "../api/names.ts";
+import type { BackendRef, Protocol, ReferenceGrant, Route } from "../api/routes.ts";
+import type { ObjectView } from "../store/object-store.ts";
+import type { AttachedBackend } from "./attachment-types.ts";
+import { condition, joinMessages } from "./conditions.ts";
+
+/** Reasons of a route's condition ResolvedRefs, as the Gateway API names them. */
+type BackendProblemReason = "InvalidKind" | "RefNotPermitted" | "BackendNotFound" | "UnsupportedProtocol";
+
+export interface ResolvedBackends {
+  readonly backends: readonly AttachedBackend[];
+  readonly invalidWeight: number;
+  readonly resolvedRefs: Condition;
+}
+
+export function routeGroup(route: Route): string {
+  return route.kind === "FlowRoute" ? API_GROUP : GATEWAY_GROUP;
+}
+
+export function backendRefsOf(route: Route): readonly BackendRef[] {
+  return route.kind === "FlowRoute" ? route.spec.backendRefs : route.spec.rules.flatMap((rule) => rule.backendRefs);
+}
+
+function protocolsOf(route: Route): readonly Protocol[] {
+  switch (route.kind) {
+    case "TCPRoute":
+      return ["TCP"];
+    case "UDPRoute":
+      return ["UDP"];
+    case "FlowRoute":
+      return route.spec.match.protocols;
+  }
+}
+
+/** Whether a grant in the Service's namespace lets routes of this kind and namespace refer to it. */
+function permits(grant: ReferenceGrant, route: Route, namespace: string, name: string): boolean {
+  return (
+    grant.metadata.namespace === namespace &&
+    grant.spec.from.some(
+      (from) =>
+        from.group === routeGroup(route) && from.kind === route.kind && from.namespace === route.metadata.namespace,
+    ) &&
+    grant.spec.to.some((to) => to.group === "" && to.kind === "Service" && (to.name === undefined || to.name === name))
+  );
+}
+
+function portsText(service: Service): string {
+  const ports = service.spec.ports.map(({ port, protocol }) => `${port}/${protocol}`);
+  return ports.length === 0 ? "it has none" : `it has ${ports.join(", ")}`;
+}
+
+type Resolution =
+  | { readonly backends: readonly AttachedBackend[] }
+  | { readonly reason: BackendProblemReason; readonly message: string };
+
+function resolve(view: ObjectView, route: Route, ref: BackendRef): Resolution {
+  if (ref.group !== "" || ref.kind !== "Service") {
+    const group = ref.group === "" ? "core" : ref.group;
+    return {
+      reason: "InvalidKind",
+      message: `${ref.kind} (group ${group}) ${ref.name} cannot be a backend; refer to a Service`,
+    };
+  }
+  const namespace = ref.namespace ?? route.metadata.namespace;
+  const where = describeRef({ kind: "Service", namespace, name: ref.name });
+  // The grant comes first: without it a route must not learn whether the Service exists.
+  if (
+    namespace !== route.metadata.namespace &&
+    !view.list("ReferenceGrant").some((grant) => permits(grant, route, namespace, ref.name))
+  ) {
+    return {
+      reason: "RefNotPermitted",
+      message:
+        `${where} is in another namespace and no ReferenceGrant there allows it; create one in namespace ${namespace} ` +
+        `from ${route.kind} in namespace ${route.metadata.namespace} to Service`,
+    };
+  }
+  const service = view.get("Service", namespace, ref.name);
+  if (service === undefined) return { reason: "BackendNotFound", message: `${where} does not exist` };
+  if (ref.port === undefined) {
+    return { reason: "BackendNotFound", message: `the reference to ${where} names no port; ${portsText(service)}` };
+  }
+  const sameNumber = service.spec.ports.filter(({ port }) => port === ref.port);
+  if (sameNumber.length === 0) {
+    return { reason: "BackendNotFound", message: `${where} has no port ${ref.port}; ${portsText(service)}` };
+  }
+  const wanted = protocolsOf(route);
+  const usable = sameNumber.filter(({ protocol }) => wanted.includes(protocol));
+  if (usable.length === 0) {
+    return {
+      reason: "UnsupportedProtocol",
+      message: `port ${ref.port} of ${where} is not ${wanted.join(" or ")}; ${portsText(service)}`,
+    };
+  }
+  return { backends: usable.map((port) => ({ service, port, weight: ref.weight })) };
+}
+
+/** Which of a route's backendRefs may be used, and the route's condition ResolvedRefs. */
+export function resolveBackends(view: ObjectView, route: Route): ResolvedBackends {
+  const backends: AttachedBackend[] = [];
+  const problems: { reason: BackendProblemReason; message: string }[] = [];
+  let invalidWeight = 0;
+  for (const ref of backendRefsOf(route)) {
+    const result = resolve(view, route, ref);
+    if ("backends" in result) {
+      backends.push(...result.backends);
+    } else {
+      problems.push(result);
+      invalidWeight += ref.weight;
+    }
+  }
+  const { generation } = route.metadata;
+  const [first] = problems;
+  const resolvedRefs =
+    first === undefined
+      ? condition("ResolvedRefs", "True", "ResolvedRefs", "All backends are resolved.", generation)
+      : condition(
+          "ResolvedRefs",
+          "False",
+          first.reason,
+          joinMessages(problems.map(({ message }) => message)),
+          generation,
+        );
+  return { backends, invalidWeight, resolvedRefs };
+}
