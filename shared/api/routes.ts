@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { cidrField, nameField, portField, portRangeField, weightField } from "./fields.ts";
+import { cidrField, nameField, type PortRange, portField, portRangeField, weightField } from "./fields.ts";
 import { conditionSchema, namespacedMetaSchema } from "./meta.ts";
 import { API_VERSION } from "./names.ts";
 
@@ -118,6 +118,9 @@ const byteMatchSchema = z
   });
 export type ByteMatch = z.infer<typeof byteMatchSchema>;
 
+/** Ports of a match; empty means any. */
+export type PortRangeList = readonly PortRange[];
+
 /** `causeway.dev/v1alpha1 FlowRoute`: what TCPRoute and UDPRoute cannot say. All fields of a match must hold. */
 export const flowRouteSchema = z.strictObject({
   apiVersion: z.literal(API_VERSION),
@@ -125,7 +128,10 @@ export const flowRouteSchema = z.strictObject({
   metadata: namespacedMetaSchema,
   spec: z.strictObject({
     parentRefs: z.array(parentRefSchema).min(1).max(32),
-    /** Higher wins. TCPRoute and UDPRoute rank as 0; equal priorities rank by age, then namespace and name. */
+    /**
+     * Higher wins; equal priorities rank by age, then namespace and name. TCPRoute and UDPRoute rank as 0 and come
+     * before the FlowRoutes of priority 0.
+     */
     priority: z.int().min(-1_000_000).max(1_000_000).default(0),
     match: z
       .strictObject({

@@ -1,0 +1,67 @@
+import { shortHash } from "#shared/balance/stable-hash.ts";
+import type { BaseChain, Elements, Slots, TableState } from "./table-state.ts";
+
+/** Collects one table. Chains are named by their content; equal chains become one. */
+export class TableBuilder {
+  readonly #family: "netdev" | "inet";
+  readonly #counters = new Set<string>();
+  readonly #chains = new Map<string, readonly string[]>();
+  readonly #bases = new Map<string, BaseChain>();
+  readonly #maps = new Map<string, { kind: "map" | "set"; declaration: string; elements: Map<string, string> }>();
+  readonly #luts = new Map<string, Slots>();
+
+  constructor(family: "netdev" | "inet") {
+    this.#family = family;
+  }
+
+  /** @returns the chain's name, `prefix-hash`. */
+  chain(prefix: string, rules: readonly string[]): string {
+    const name = `${prefix}-${shortHash(rules.join("\n"))}`;
+    this.#chains.set(name, rules);
+    return name;
+  }
+
+  base(name: string, base: BaseChain): void {
+    this.#bases.set(name, base);
+  }
+
+  /** @returns nft's words to count in a named counter. */
+  count(name: string): string {
+    this.#counters.add(name);
+    return `counter name "${name}"`;
+  }
+
+  map(name: string, declaration: string): Map<string, string> {
+    return this.#elements("map", name, declaration);
+  }
+
+  set(name: string, declaration: string, members: Iterable<string>): void {
+    const elements = this.#elements("set", name, declaration);
+    for (const member of members) elements.set(member, "");
+  }
+
+  #elements(kind: "map" | "set", name: string, declaration: string): Map<string, string> {
+    const known = this.#maps.get(name);
+    if (known) return known.elements;
+    const elements = new Map<string, string>();
+    this.#maps.set(name, { kind, declaration, elements });
+    return elements;
+  }
+
+  lut(name: string, slots: Uint32Array): void {
+    this.#luts.set(name, { slots });
+  }
+
+  finish(): TableState {
+    const maps: ReadonlyMap<string, Elements> = this.#maps;
+    return {
+      family: this.#family,
+      name: "causeway",
+      counters: this.#counters,
+      chains: this.#chains,
+      bases: this.#bases,
+      maps,
+      luts: this.#luts,
+    };
+  }
+}

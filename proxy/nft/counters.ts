@@ -1,0 +1,20 @@
+import { shortHash } from "#shared/balance/stable-hash.ts";
+
+/**
+ * Counters outlive the chains that count in them, so figures go on when a flow's table or a target's route changes.
+ * A name is a kind and a hash of what is counted.
+ */
+export function counterName(kind: "flow" | "error" | "leg", what: string): string {
+  return `${kind}-${shortHash(what)}`;
+}
+
+/** Packets to a VIP that no flow wants, dropped. */
+export const UNMATCHED = "unmatched";
+/** Packets of flows that have no ready target, dropped. */
+export const NO_TARGET = "no-target";
+/** Packets that fell to a backend that does not resolve, refused. */
+export const REFUSED_COUNTER = "refused";
+/** Packets that took the stack: fragments, over the MTU, or at the end of their hops. */
+export const SLOW = "slow-path";
+/** Packets between the external and service networks that belong to no flow, dropped. */
+export const STRAY = "stray";

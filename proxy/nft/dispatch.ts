@@ -1,0 +1,79 @@
+import type { Family } from "#shared/net/ip.ts";
+import type { Flow, Intent } from "#shared/resolve/intent-types.ts";
+import type { TableBuilder } from "./chain-builder.ts";
+import { counterName, NO_TARGET } from "./counters.ts";
+import { conditions, type Fields, hashExpression, protocolNumber } from "./match.ts";
+
+/** Names and words of one way to find the leg of a packet. */
+interface Way {
+  readonly fields: Fields;
+  /** Prefix of map names: `flow` for packets, `error` for ICMP errors about flows. */
+  readonly prefix: "flow" | "error";
+}
+
+function exactMapDeclaration({ fields, prefix }: Way): string {
+  const address = fields.family === 4 ? "ipv4_addr" : "ipv6_addr";
+  if (prefix === "flow") return `type ${address} . inet_proto . inet_service : verdict;`;
+  // Raw expressions have no type name: the kernel is told by the expressions themselves.
+  return `typeof ${fields.family === 4 ? "ip" : "ip6"} daddr . ${fields.protocol} . ${fields.destinationPort} : verdict;`;
+}
+
+/** The chain that puts the leg of a flow into the packet's mark. */
+function markChain(builder: TableBuilder, intent: Intent, way: Way, flow: Flow): string {
+  const count = builder.count(counterName(way.prefix, flow.key));
+  const table = flow.table === undefined ? undefined : intent.tables.get(flow.table);
+  if (table === undefined) return builder.chain("none", [count, builder.count(NO_TARGET), "drop"]);
+  const hash = hashExpression(way.fields, flow, table.size, intent.hashSeed);
+  return builder.chain(way.prefix, [count, `meta mark set ${hash}`, `meta mark set meta mark map @${table.name}`]);
+}
+
+/** Flows of one stage that are looked at one after the other: a chain for each VIP. */
+function sequence(
+  builder: TableBuilder,
+  intent: Intent,
+  way: Way,
+  flows: readonly Flow[],
+  stage: "early" | "late",
+): string[] {
+  const map = `${way.prefix}-${stage}${way.fields.family}`;
+  const own = flows.filter((flow) => flow.stage === stage);
+  if (own.length === 0) return [];
+  const type = way.fields.family === 4 ? "ipv4_addr" : "ipv6_addr";
+  const elements = builder.map(map, `type ${type} : verdict;`);
+  const chains = new Map(own.map((flow) => [flow, markChain(builder, intent, way, flow)]));
+  for (const vip of new Set(own.flatMap((flow) => flow.vips))) {
+    const rules = own
+      .filter((flow) => flow.vips.includes(vip))
+      .map((flow) => `${conditions(way.fields, flow)} goto ${chains.get(flow)}`);
+    elements.set(vip, `jump ${builder.chain(stage, rules)}`);
+  }
+  // The outer destination of an ICMP error is the VIP, too.
+  const destination = way.fields.family === 4 ? "ip daddr" : "ip6 daddr";
+  return [`${stage === "late" ? "meta mark 0 " : ""}${destination} vmap @${map}`];
+}
+
+/**
+ * Rules after which the packet's mark is the id of its leg, {@link REFUSED}, or 0 when no flow matches. Packets of flows
+ * without a ready target are dropped on the way.
+ */
+export function dispatch(builder: TableBuilder, intent: Intent, family: Family, fields: Fields): string[] {
+  const way: Way = { fields, prefix: fields.raw ? "error" : "flow" };
+  const flows = intent.flows.filter((flow) => flow.family === family);
+  const early = sequence(builder, intent, way, flows, "early");
+  const late = sequence(builder, intent, way, flows, "late");
+  const map = `${way.prefix}-exact${family}`;
+  const elements = builder.map(map, exactMapDeclaration(way));
+  for (const flow of flows) {
+    if (flow.stage !== "exact") continue;
+    const verdict = `jump ${markChain(builder, intent, way, flow)}`;
+    for (const vip of flow.vips) {
+      for (const protocol of flow.protocols) {
+        for (const { from } of flow.destinationPorts)
+          elements.set(`${vip} . ${protocolNumber(protocol)} . ${from}`, verdict);
+      }
+    }
+  }
+  const destination = family === 4 ? "ip daddr" : "ip6 daddr";
+  const key = `${destination} . ${fields.protocol} . ${fields.destinationPort}`;
+  return ["meta mark set 0", ...early, `${early.length > 0 ? "meta mark 0 " : ""}${key} vmap @${map}`, ...late];
+}

@@ -1,0 +1,156 @@
+import { ICMP_MARK, RETURN_MARK } from "#shared/instance/marks.ts";
+import { FAMILIES, type Family, familyOf } from "#shared/net/ip.ts";
+import { type Intent, type Leg, REFUSED } from "#shared/resolve/intent-types.ts";
+import { TableBuilder } from "./chain-builder.ts";
+import { counterName, REFUSED_COUNTER, SLOW, UNMATCHED } from "./counters.ts";
+import { dispatch } from "./dispatch.ts";
+import { type Environment, largestMtu, smallestMtu } from "./environment.ts";
+import { packetFields, quotedFields } from "./match.ts";
+import { forwardTranslation, returnTranslations } from "./return-translation.ts";
+import type { TableState } from "./table-state.ts";
+
+const ICMP_ERRORS = {
+  4: "icmp type { destination-unreachable, time-exceeded, parameter-problem }",
+  6: "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }",
+} as const;
+const ICMP_ECHO = { 4: "icmp type echo-request", 6: "icmpv6 type echo-request" } as const;
+
+/** Families in the words of nftables. */
+export const IP = { 4: "ip", 6: "ip6" } as const;
+
+/**
+ * The fast path: the netdev ingress hook, before the stack. Packets from outside are dispatched, hashed and handed to
+ * their target's neighbour; replies are handed to a router. What the hook cannot treat right (fragments, packets over
+ * the next link's MTU, packets at the end of their hops) goes to the stack, where the slow path takes it.
+ */
+export function fastPath(intent: Intent, environment: Environment): TableState {
+  const builder = new TableBuilder("netdev");
+  for (const [name, table] of intent.tables) builder.lut(name, table.slots);
+  const outside = FAMILIES.map((family) => [family, externalChain(builder, intent, environment, family)] as const);
+  const inside = FAMILIES.map((family) => [family, serviceChain(builder, intent, environment, family)] as const);
+  const hook = (device: string, chains: typeof outside): void => {
+    if (!environment.interfaces.has(device)) return;
+    builder.base(`ingress-${device}`, {
+      hook: `type filter hook ingress device "${device}" priority 0; policy accept;`,
+      place: "ingress 0",
+      rules: chains.map(([family, chain]) => ({ match: `meta protocol ${IP[family]}`, chain })),
+    });
+  };
+  for (const device of intent.externalInterfaces) hook(device, outside);
+  for (const { interface: device } of intent.serviceNetworks) hook(device, inside);
+  return builder.finish();
+}
+
+/** What must go to the stack whatever it is. `mtu`: of the next link, when packets can be larger. */
+function guards(builder: TableBuilder, family: Family, mtu: number | undefined): string[] {
+  const slow = `${builder.count(SLOW)} accept`;
+  const fragment = family === 4 ? "ip frag-off & 0x3fff != 0" : "exthdr frag exists";
+  const hops = family === 4 ? "ip ttl < 2" : "ip6 hoplimit < 2";
+  // GRO hands the hook packets far over any MTU: the guard stands only where the next link's is the smaller one.
+  return [fragment, hops, ...(mtu === undefined ? [] : [`meta length > ${mtu}`])].map((match) => `${match} ${slow}`);
+}
+
+function vips(builder: TableBuilder, intent: Intent, family: Family): string {
+  const own = intent.vips.filter((vip) => familyOf(vip) === family);
+  builder.set(`vips${family}`, `type ${family === 4 ? "ipv4_addr" : "ipv6_addr"};`, own);
+  return `@vips${family}`;
+}
+
+/** The chain that sends a packet to a leg, and counts it. */
+function legChain(builder: TableBuilder, intent: Intent, environment: Environment, leg: Leg, family: Family): string {
+  const address = leg.addresses[family];
+  const count = builder.count(counterName("leg", leg.key));
+  const nextHop = address === undefined ? undefined : (environment.nextHops.get(address) ?? address);
+  if (nextHop === undefined || !environment.interfaces.has(leg.interface)) return builder.chain("leg", [count, "drop"]);
+  return builder.chain("leg", [
+    count,
+    ...forwardTranslation(intent, leg, family),
+    `fwd ${IP[family]} to ${nextHop} device "${leg.interface}"`,
+  ]);
+}
+
+function externalChain(builder: TableBuilder, intent: Intent, environment: Environment, family: Family): string {
+  const legs = builder.map(`legs${family}`, "type mark : verdict;");
+  for (const leg of intent.legs.values()) {
+    legs.set(String(leg.id), `goto ${legChain(builder, intent, environment, leg, family)}`);
+  }
+  const refused = builder.chain("refused", [
+    builder.count(REFUSED_COUNTER),
+    "meta l4proto tcp reject with tcp reset",
+    "drop",
+  ]);
+  legs.set(String(REFUSED), `goto ${refused}`);
+  const toLeg = `meta mark vmap @legs${family}`;
+  const services = intent.serviceNetworks.map((network) => network.interface);
+  const inner = smallestMtu(environment, services);
+  const guarded = inner !== undefined && inner < largestMtu(environment, intent.externalInterfaces) ? inner : undefined;
+  // In NAT mode an error must be translated inside as well, which takes user space: it is delivered locally.
+  const errors =
+    intent.mode === "NAT"
+      ? "accept"
+      : `goto ${builder.chain("errors", [...dispatch(builder, intent, family, quotedFields(family)), toLeg, "accept"])}`;
+  return builder.chain(`external${family}`, [
+    ...guards(builder, family, guarded),
+    ...dispatch(builder, intent, family, packetFields(family)),
+    toLeg,
+    `${IP[family]} daddr != ${vips(builder, intent, family)} accept`,
+    `${ICMP_ERRORS[family]} ${errors}`,
+    `${ICMP_ECHO[family]} accept`,
+    builder.count(UNMATCHED),
+    "drop",
+  ]);
+}
+
+/** Where replies leave: straight to a router, or through the stack and its routes. */
+function replyRules(builder: TableBuilder, intent: Intent, environment: Environment, family: Family): string[] {
+  const routed = [`meta mark set 0x${RETURN_MARK.toString(16)} accept`];
+  const routers = environment.returnVia[family];
+  const [first, ...more] = routers;
+  if (first === undefined || routers.some((router) => !environment.interfaces.has(router.interface))) return routed;
+  const send = (router: typeof first): string => `fwd ${IP[family]} to ${router.nextHop} device "${router.interface}"`;
+  if (more.length === 0) return [send(first)];
+  const chains = routers.map((router, index) => `${index} : goto ${builder.chain("router", [send(router)])}`);
+  const tuple = [`${IP[family]} saddr`, `${IP[family]} daddr`, "th sport", "th dport"].join(" . ");
+  return [
+    `meta mark set jhash ${tuple} mod ${routers.length} seed 0x${intent.hashSeed.toString(16)}`,
+    `meta mark vmap { ${chains.join(", ")} }`,
+    ...routed,
+  ];
+}
+
+function serviceChain(builder: TableBuilder, intent: Intent, environment: Environment, family: Family): string {
+  const outer = smallestMtu(environment, intent.externalInterfaces);
+  const services = intent.serviceNetworks.map((network) => network.interface);
+  const inner = largestMtu(environment, services);
+  const guard = guards(builder, family, outer !== undefined && outer < inner ? outer : undefined);
+  const least = smallestMtu(environment, services) ?? 0;
+  // Targets learn the service network's MTU from their own interface, but not one that is smaller further on.
+  const clamp =
+    least < largestMtu(environment, intent.externalInterfaces)
+      ? [`tcp flags & (syn | rst) == syn tcp option maxseg size set ${least - (family === 4 ? 40 : 60)}`]
+      : [];
+  const replies = replyRules(builder, intent, environment, family);
+  if (intent.mode === "DSR") {
+    const own = `${IP[family]} saddr != ${vips(builder, intent, family)} accept`;
+    return builder.chain(`service${family}`, [own, ...guard, ...clamp, ...replies]);
+  }
+  const reply = builder.chain("reply", replies);
+  const address = family === 4 ? "ipv4_addr" : "ipv6_addr";
+  const exact = builder.map(`return${family}`, `type ${address} . inet_proto . inet_service : verdict;`);
+  const translations = returnTranslations(intent, family);
+  const ranges = translations.some((t) => t.range)
+    ? builder.map(`return-range${family}`, `type ${address} . inet_proto . inet_service : verdict; flags interval;`)
+    : undefined;
+  for (const { key, range, statements } of translations) {
+    const chain = builder.chain("back", [...statements, `goto ${reply}`]);
+    (range ? ranges : exact)?.set(key, `goto ${chain}`);
+  }
+  const key = `${IP[family]} saddr . meta l4proto . th sport`;
+  return builder.chain(`service${family}`, [
+    `${ICMP_ERRORS[family]} meta mark set 0x${ICMP_MARK.toString(16)} accept`,
+    ...guard,
+    ...clamp,
+    `${key} vmap @return${family}`,
+    ...(ranges ? [`${key} vmap @return-range${family}`] : []),
+  ]);
+}

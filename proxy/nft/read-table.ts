@@ -1,0 +1,87 @@
+import { z } from "zod";
+import type { ListedTable, Slots } from "./table-state.ts";
+
+/*
+ * Reads what libnftables lists of one table (its JSON schema: libnftables-json(5)) as far as a plan needs it.
+ */
+
+const verdict = z.union([
+  z.object({ goto: z.object({ target: z.string() }) }).transform((v) => `goto ${v.goto.target}`),
+  z.object({ jump: z.object({ target: z.string() }) }).transform((v) => `jump ${v.jump.target}`),
+]);
+const scalar = z.union([
+  z.union([z.string(), z.number()]).transform(String),
+  z
+    .object({ range: z.tuple([z.union([z.string(), z.number()]), z.union([z.string(), z.number()])]) })
+    .transform((v) => v.range.join("-")),
+]);
+const key = z.union([scalar, z.object({ concat: z.array(scalar) }).transform((v) => v.concat.join(" . "))]);
+const data = z.union([verdict, z.number()]);
+const named = { name: z.string() };
+const objects = z.object({
+  nftables: z.array(
+    z.looseObject({
+      counter: z.object(named).optional(),
+      map: z
+        .object({
+          ...named,
+          map: z.string(),
+          size: z.number().optional(),
+          elem: z.array(z.tuple([key, data])).default([]),
+        })
+        .optional(),
+      set: z.object({ ...named, elem: z.array(z.union([z.string(), z.number()])).default([]) }).optional(),
+      chain: z.object({ ...named, hook: z.string().optional(), prio: z.number().optional() }).optional(),
+      rule: z.object({ chain: z.string(), expr: z.array(z.unknown()) }).optional(),
+    }),
+  ),
+});
+
+const gotoStatement = z.object({ goto: z.object({ target: z.string() }) });
+
+/** Numbers of raw keys are listed as decimals; we write them in hexadecimal. */
+function setKey(name: string, element: string | number): string {
+  return name.startsWith("quoted") ? `0x${BigInt(element).toString(16)}` : String(element);
+}
+
+/** @throws z.ZodError when the listing is not of the shape that libnftables documents. */
+export function readTable(listing: unknown): ListedTable {
+  const counters = new Set<string>();
+  const chains = new Map<string, number>();
+  const bases = new Map<string, { place: string; targets: string[] }>();
+  const maps = new Map<string, { kind: "map" | "set"; elements: Map<string, string> }>();
+  const luts = new Map<string, Slots>();
+  const rules: { chain: string; expr: unknown[] }[] = [];
+  for (const object of objects.parse(listing).nftables) {
+    if (object.counter) counters.add(object.counter.name);
+    if (object.set) {
+      const { name, elem } = object.set;
+      maps.set(name, { kind: "set", elements: new Map(elem.map((e) => [setKey(name, e), ""])) });
+    }
+    if (object.map?.map === "mark") {
+      const slots = new Uint32Array(object.map.size ?? 0);
+      for (const [slot, leg] of object.map.elem) if (typeof leg === "number") slots[Number(slot)] = leg;
+      luts.set(object.map.name, { slots });
+    } else if (object.map) {
+      const elements = new Map(object.map.elem.map(([k, v]) => [k, String(v)]));
+      maps.set(object.map.name, { kind: "map", elements });
+    }
+    if (object.chain?.hook !== undefined) {
+      const { name, hook, prio } = object.chain;
+      bases.set(name, { place: `${hook} ${prio}`, targets: [] });
+    } else if (object.chain) {
+      chains.set(object.chain.name, 0);
+    }
+    if (object.rule) rules.push(object.rule);
+  }
+  for (const { chain, expr } of rules) {
+    const base = bases.get(chain);
+    if (base) {
+      const target = expr.flatMap((statement) => gotoStatement.safeParse(statement).data?.goto.target ?? []);
+      base.targets.push(target.join() || "unknown");
+    } else {
+      chains.set(chain, (chains.get(chain) ?? 0) + 1);
+    }
+  }
+  return { counters, chains, bases, maps, luts };
+}

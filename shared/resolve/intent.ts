@@ -1,0 +1,378 @@
+import type { EndpointSlice, Service } from "../api/core.ts";
+import { tableSizeField } from "../api/gateway-parameters.ts";
+import type { Kind, ObjectRef } from "../api/kinds.ts";
+import { TABLE_SIZE_ANNOTATION } from "../api/names.ts";
+import type { PortRangeList, Protocol } from "../api/routes.ts";
+import { digest } from "../balance/stable-hash.ts";
+import { cidrContains, FAMILIES, type Family, familyOf, type Ip } from "../net/ip.ts";
+import type { AttachedBackend, AttachedRoute, Attachments, GatewayAttachment } from "./attachment-types.ts";
+import type { Flow, Intent, Leg, LegId, Problem } from "./intent-types.ts";
+import { shareTables, type TableCache, type TableRequest } from "./tables.ts";
+import { indexSlices, readyTargets, serviceNetwork } from "./targets.ts";
+
+interface Share {
+  readonly leg: Leg;
+  readonly weight: number;
+}
+
+/** A flow whose table is still to be named. */
+interface Draft {
+  readonly flow: Omit<Flow, "table">;
+  readonly request: TableRequest | undefined;
+}
+
+function refOf(object: { kind: Kind; metadata: { namespace: string; name: string } }): ObjectRef {
+  return { kind: object.kind, namespace: object.metadata.namespace, name: object.metadata.name };
+}
+
+/**
+ * Ids for legs: 31 bits of a hash of the key, so that instances agree without talking. Two keys that collide are told
+ * apart in the order of their text; ids below 2^16 are left to routing tables that other software uses.
+ */
+function legIds(keys: readonly string[]): ReadonlyMap<string, LegId> {
+  const taken = new Set<LegId>();
+  const ids = new Map<string, LegId>();
+  for (const key of [...keys].sort()) {
+    for (let attempt = 0; !ids.has(key); attempt++) {
+      const id = digest(`leg ${attempt} ${key}`).readUInt32BE(0) >>> 1;
+      if (id < 0x10000 || taken.has(id)) continue;
+      taken.add(id);
+      ids.set(key, id);
+    }
+  }
+  return ids;
+}
+
+/** Collects legs of all flows, both families of a target in one. */
+class Legs {
+  readonly #drafts = new Map<string, Omit<Leg, "id">>();
+
+  add(leg: Omit<Leg, "id">): string {
+    const known = this.#drafts.get(leg.key);
+    this.#drafts.set(leg.key, known ? { ...known, addresses: { ...known.addresses, ...leg.addresses } } : leg);
+    return leg.key;
+  }
+
+  finish(): ReadonlyMap<string, Leg> {
+    const ids = legIds([...this.#drafts.keys()]);
+    const legs = new Map<string, Leg>();
+    for (const [key, id] of ids) {
+      const draft = this.#drafts.get(key);
+      if (draft) legs.set(key, { ...draft, id });
+    }
+    return legs;
+  }
+}
+
+const named = (object: { metadata: { namespace: string; name: string } }): string =>
+  `${object.metadata.namespace}/${object.metadata.name}`;
+
+/** The one number of a list of ports that holds just one; undefined otherwise. */
+function singlePort(ports: PortRangeList): number | undefined {
+  const [only, more] = ports;
+  return only !== undefined && more === undefined && only.from === only.to ? only.from : undefined;
+}
+
+class Resolver {
+  readonly #gateway: GatewayAttachment;
+  readonly #parameters: NonNullable<GatewayAttachment["parameters"]>;
+  readonly #slices: ReadonlyMap<string, readonly EndpointSlice[]>;
+  readonly #networks: ReadonlyMap<string, { readonly name: string; readonly interface: string }>;
+  readonly #legs = new Legs();
+  readonly #problems: Problem[] = [];
+  /** NAT: which VIP and port a target's port answers for. Without state there can be one only. */
+  readonly #answersFor = new Map<string, string>();
+  readonly #cache: TableCache;
+
+  constructor(
+    gateway: GatewayAttachment,
+    parameters: NonNullable<GatewayAttachment["parameters"]>,
+    slices: readonly EndpointSlice[],
+    cache: TableCache,
+  ) {
+    this.#gateway = gateway;
+    this.#parameters = parameters;
+    this.#slices = indexSlices(slices);
+    this.#cache = cache;
+    this.#networks = new Map(
+      parameters.spec.serviceNetworks.map((n) => {
+        const name = n.network.includes("/") ? n.network : `${parameters.metadata.namespace}/${n.network}`;
+        return [name, { name, interface: n.interface }];
+      }),
+    );
+  }
+
+  #problem(object: ObjectRef, reason: string, message: string): void {
+    const known = this.#problems.some((p) => p.message === message && p.object.name === object.name);
+    if (!known) this.#problems.push({ object, reason, message });
+  }
+
+  #tableSize(services: readonly Service[]): number {
+    for (const service of services) {
+      const text = service.metadata.annotations[TABLE_SIZE_ANNOTATION];
+      if (text === undefined) continue;
+      const size = tableSizeField.safeParse(Number(text));
+      if (size.success) return size.data;
+      const why = size.error.issues.map((issue) => issue.message).join("; ");
+      const annotation = `metadata.annotations["${TABLE_SIZE_ANNOTATION}"]`;
+      this.#problem(refOf(service), "InvalidAnnotation", `${annotation} is ${JSON.stringify(text)}: ${why}`);
+    }
+    return this.#parameters.spec.lookupTableSize;
+  }
+
+  /** The network on which a backend's targets are reached, or the reason why it cannot be. */
+  #network(service: Service): { readonly name: string; readonly interface: string } | undefined {
+    const wanted = serviceNetwork(service);
+    const field = "metadata.annotations[k8s.v1.cni.cncf.io/service-network]";
+    if (wanted === undefined) {
+      this.#problem(
+        refOf(service),
+        "NotAServiceI",
+        `${field} is missing: name the service network, as [namespace/]network[@interface]`,
+      );
+      return undefined;
+    }
+    const network = wanted === null ? undefined : this.#networks.get(wanted.network);
+    if (wanted === null) {
+      this.#problem(
+        refOf(service),
+        "InvalidAnnotation",
+        `${field} does not parse: write [namespace/]network[@interface]`,
+      );
+    } else if (network === undefined) {
+      const have = [...this.#networks.keys()].join(", ");
+      this.#problem(
+        refOf(service),
+        "NetworkNotAttached",
+        `${field} names ${wanted.network}, to which GatewayParameters ${named(this.#parameters)} attaches no interface (it has ${have})`,
+      );
+    }
+    return network;
+  }
+
+  /** Ready legs of one backend in one family, equal shares of its weight. `matchPort`: what packets carry, if one. */
+  #shares(
+    backend: AttachedBackend,
+    family: Family,
+    matchPort: number | undefined,
+    route: ObjectRef,
+  ): readonly (readonly [string, number])[] {
+    const network = this.#network(backend.service);
+    if (network === undefined) return [];
+    const protocol = backend.port.protocol;
+    const slices = this.#slices.get(named(backend.service)) ?? [];
+    const targets = readyTargets(slices, family, { name: backend.port.name ?? "", protocol });
+    const nat = this.#parameters.spec.mode === "NAT";
+    const usable = targets.filter(({ port }) => {
+      if (nat || matchPort === undefined || port === undefined || port === matchPort) return true;
+      this.#problem(
+        route,
+        "PortTranslationNeeded",
+        `port ${matchPort} of the Gateway is port ${port} at the targets of Service ${named(backend.service)}: DSR rewrites nothing; use the same port or GatewayParameters mode NAT`,
+      );
+      return false;
+    });
+    return usable.map(({ identity, address, port }) => {
+      const translate = nat && matchPort !== undefined ? (port ?? matchPort) : undefined;
+      const suffix = translate === undefined ? "" : `:${protocol.toLowerCase()}/${translate}`;
+      const key = this.#legs.add({
+        key: `${identity}@${network.name}${suffix}`,
+        target: identity,
+        network: network.name,
+        interface: network.interface,
+        addresses: { [family]: address },
+        ...(translate === undefined ? {} : { port: translate }),
+      });
+      return [key, backend.weight / usable.length] as const;
+    });
+  }
+
+  /** Stateless return translation needs each (target, port) to answer for one (VIP, port); the first flow has it. */
+  #claimReturn(flow: Omit<Flow, "table">, shares: readonly Share[]): boolean {
+    if (this.#parameters.spec.mode === "DSR") return true;
+    const [vip, another] = flow.vips;
+    const claims: [string, string][] = [];
+    for (const { leg } of shares) {
+      const ports = leg.port !== undefined ? [String(leg.port)] : flow.destinationPorts.map((p) => `${p.from}-${p.to}`);
+      for (const protocol of flow.protocols) {
+        for (const port of ports.length === 0 ? ["any"] : ports) {
+          const seen = leg.port === undefined ? port : String(singlePort(flow.destinationPorts));
+          claims.push([`${protocol} ${leg.addresses[flow.family]} ${port}`, `${vip} ${seen}`]);
+        }
+      }
+    }
+    const clash = claims.find(([at, vipPort]) => (this.#answersFor.get(at) ?? vipPort) !== vipPort);
+    if (another !== undefined || clash) {
+      const what = clash
+        ? `target ${clash[0]} already answers for ${this.#answersFor.get(clash[0])}`
+        : `the flow has several VIPs (${flow.vips.join(", ")})`;
+      this.#problem(
+        flow.route,
+        "AmbiguousReturn",
+        `${what}: stateless NAT can give a target's port one VIP and port only; use another target port, one VIP a family, or mode DSR`,
+      );
+      return false;
+    }
+    for (const [at, vipPort] of claims) this.#answersFor.set(at, vipPort);
+    return true;
+  }
+
+  #draft(attached: AttachedRoute, match: Omit<Flow, "table" | "services" | "readyTargets" | "hash">): Draft {
+    const services = [...new Map(attached.backends.map((b) => [named(b.service), b.service])).values()];
+    const matchPort = singlePort(match.destinationPorts);
+    const weights = new Map<string, number>();
+    for (const backend of attached.backends) {
+      if (backend.weight === 0 || !match.protocols.includes(backend.port.protocol)) continue;
+      for (const [key, weight] of this.#shares(backend, match.family, matchPort, match.route)) {
+        weights.set(key, (weights.get(key) ?? 0) + weight);
+      }
+    }
+    const flow = {
+      ...match,
+      hash: services.some((s) => s.spec.sessionAffinity === "ClientIP") ? ("source" as const) : ("tuple" as const),
+      services: services.map(named),
+      readyTargets: weights.size,
+    };
+    if (weights.size === 0) return { flow, request: undefined };
+    const size = this.#tableSize(services);
+    const backends = attached.backends.map((b) => `${named(b.service)}:${b.port.protocol}/${b.port.port}*${b.weight}`);
+    const group = [match.family, match.protocols, matchPort, size, attached.invalidWeight, ...backends.sort()].join(
+      " ",
+    );
+    return { flow, request: { group, size, shares: this.#pending(weights), refused: attached.invalidWeight } };
+  }
+
+  /** Shares whose legs have no id yet; {@link resolve} puts the finished legs in. */
+  #pending(weights: ReadonlyMap<string, number>): readonly Share[] {
+    return [...weights].map(([key, weight]) => ({
+      leg: { id: 0, key, target: "", network: "", interface: "", addresses: {} },
+      weight,
+    }));
+  }
+
+  #drafts(attachment: GatewayAttachment, vips: readonly Ip[]): Draft[] {
+    const drafts: Draft[] = [];
+    const isExact = (a: AttachedRoute): boolean => a.route.kind !== "FlowRoute";
+    for (const family of FAMILIES) {
+      const own = vips.filter((vip) => familyOf(vip) === family);
+      if (own.length === 0) continue;
+      for (const attached of attachment.routes.filter(isExact)) {
+        const protocol: Protocol = attached.route.kind === "TCPRoute" ? "TCP" : "UDP";
+        for (const { port } of attached.listeners) {
+          drafts.push(
+            this.#draft(attached, {
+              key: `${attached.route.kind} ${named(attached.route)} ${protocol}/${port} IPv${family}`,
+              route: refOf(attached.route),
+              family,
+              stage: "exact",
+              priority: 0,
+              vips: own,
+              protocols: [protocol],
+              destinationPorts: [{ from: port, to: port }],
+              sources: [],
+              sourcePorts: [],
+              byteMatches: [],
+            }),
+          );
+        }
+      }
+      for (const attached of attachment.routes) {
+        if (attached.route.kind !== "FlowRoute") continue;
+        const { match, priority } = attached.route.spec;
+        const ofFamily = match.sources.filter((source) => familyOf(source) === family);
+        const matched =
+          match.destinations.length === 0
+            ? own
+            : own.filter((vip) => match.destinations.some((d) => cidrContains(d, vip)));
+        // Sources of the other family only: nothing of this one can match.
+        if (matched.length === 0 || (match.sources.length > 0 && ofFamily.length === 0)) continue;
+        drafts.push(
+          this.#draft(attached, {
+            key: `FlowRoute ${named(attached.route)} IPv${family}`,
+            route: refOf(attached.route),
+            family,
+            stage: priority > 0 ? "early" : "late",
+            priority,
+            vips: matched,
+            protocols: match.protocols,
+            destinationPorts: match.destinationPorts,
+            sources: ofFamily,
+            sourcePorts: match.sourcePorts,
+            byteMatches: match.byteMatches,
+          }),
+        );
+      }
+    }
+    return drafts;
+  }
+
+  resolve(sharing: readonly GatewayAttachment[]): Intent {
+    const vips = [...this.#gateway.vips].sort();
+    const drafts = this.#drafts(this.#gateway, vips);
+    for (const other of sharing) {
+      drafts.push(
+        ...this.#drafts(
+          other,
+          other.vips.filter((vip) => vips.includes(vip)),
+        ),
+      );
+    }
+    const legs = this.#legs.finish();
+    const requests = new Map<Draft, TableRequest>();
+    for (const draft of drafts) {
+      if (draft.request === undefined) continue;
+      const shares = draft.request.shares.flatMap(({ leg, weight }) => {
+        const finished = legs.get(leg.key);
+        return finished ? [{ leg: finished, weight }] : [];
+      });
+      if (this.#claimReturn(draft.flow, shares)) requests.set(draft, { ...draft.request, shares });
+    }
+    const { tables, nameOf } = shareTables([...requests.values()], this.#cache);
+    this.#cache.turn();
+    const flows = drafts.map((draft): Flow => {
+      const request = requests.get(draft);
+      const table = request === undefined ? undefined : nameOf.get(request.group);
+      return { ...draft.flow, table, readyTargets: table === undefined ? 0 : draft.flow.readyTargets };
+    });
+    const used = new Set([...tables.values()].flatMap((table) => table.legs));
+    const stages = { early: 0, exact: 1, late: 2 };
+    return {
+      gateway: named(this.#gateway.gateway),
+      mode: this.#parameters.spec.mode,
+      hashSeed: this.#parameters.spec.hashSeed,
+      externalInterfaces: this.#parameters.spec.externalNetworks.map((n) => n.interface),
+      serviceNetworks: [...this.#networks.values()],
+      vips,
+      legs: new Map([...legs.values()].filter((leg) => used.has(leg.id)).map((leg) => [leg.id, leg])),
+      tables,
+      // A stable sort: within one stage and priority the attachment's order (age, then name) stands.
+      flows: flows.sort((a, b) => stages[a.stage] - stages[b.stage] || b.priority - a.priority),
+      problems: this.#problems,
+    };
+  }
+}
+
+/**
+ * What the instances of a Gateway do with packets.
+ * @returns undefined when the Gateway is not ours, is gone, or its parameters do not resolve.
+ */
+export function resolveIntent(
+  attachments: Attachments,
+  slices: readonly EndpointSlice[],
+  gateway: { readonly namespace: string; readonly name: string },
+  cache: TableCache,
+): Intent | undefined {
+  const attachment = attachments.gateways.find((a) => named(a.gateway) === `${gateway.namespace}/${gateway.name}`);
+  if (attachment?.parameters === undefined) return undefined;
+  const { parameters } = attachment;
+  // Gateways may share a VIP when their ports differ and their parameters are one object: routers spread the VIP's
+  // packets over the instances of both, so each serves the other's listeners too.
+  const sharing = attachments.gateways.filter(
+    (other) =>
+      other !== attachment &&
+      other.parameters !== undefined &&
+      named(other.parameters) === named(parameters) &&
+      other.vips.some((vip) => attachment.vips.includes(vip)),
+  );
+  return new Resolver(attachment, parameters, slices, cache).resolve(sharing);
+}

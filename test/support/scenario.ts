@@ -1,0 +1,176 @@
+import { type AnyObject, isKind, KINDS } from "#shared/api/kinds.ts";
+import { attach } from "#shared/resolve/attach.ts";
+import { resolveIntent } from "#shared/resolve/intent.ts";
+import type { Intent } from "#shared/resolve/intent-types.ts";
+import { TableCache } from "#shared/resolve/tables.ts";
+import { MemoryStore } from "#shared/store/memory-store.ts";
+
+interface Manifest {
+  readonly kind: string;
+  readonly [field: string]: unknown;
+}
+
+/** A manifest as the stores parse it. */
+export function object(manifest: Manifest): AnyObject {
+  if (!isKind(manifest.kind)) throw new Error(`no such kind: ${manifest.kind}`);
+  return KINDS[manifest.kind].schema.parse(manifest);
+}
+
+export interface ScenarioOptions {
+  readonly mode?: "DSR" | "NAT";
+  readonly targets?: number;
+  readonly vips?: readonly string[];
+  readonly listeners?: readonly { readonly protocol: "TCP" | "UDP"; readonly port: number }[];
+  /** Port at the targets; the listener's own by default. */
+  readonly targetPort?: number;
+  readonly tableSize?: number;
+  readonly flowRoutes?: readonly { readonly name: string; readonly spec: Readonly<Record<string, unknown>> }[];
+  readonly external?: string;
+  readonly service?: string;
+  /** Network part of targets' addresses: `10.1.0` gives 10.1.0.1, 10.1.0.2 … */
+  readonly subnet?: string;
+  readonly subnet6?: string;
+}
+
+const meta = (name: string, more: object = {}) => ({ name, namespace: "default", ...more });
+
+export function service(name: string, port: number, protocol: "TCP" | "UDP", more: object = {}): AnyObject {
+  return object({
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: meta(name, {
+      labels: { "service.kubernetes.io/service-proxy-name": "causeway" },
+      annotations: { "k8s.v1.cni.cncf.io/service-network": "svc-net" },
+      ...more,
+    }),
+    spec: { selector: { app: name }, ports: [{ port, protocol }] },
+  });
+}
+
+/** An EndpointSlice as the controller writes it; target `i` is pod-i at `prefix` + i. */
+export function slice(
+  serviceName: string,
+  family: 4 | 6,
+  port: number,
+  protocol: "TCP" | "UDP",
+  addresses: ReadonlyMap<string, string>,
+): AnyObject {
+  return object({
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: meta(`${serviceName}-${family}`, { labels: { "kubernetes.io/service-name": serviceName } }),
+    addressType: `IPv${family}`,
+    ports: [{ port, protocol }],
+    endpoints: [...addresses].map(([pod, address]) => ({
+      addresses: [address],
+      conditions: { ready: true },
+      targetRef: { kind: "Pod", namespace: "default", name: pod },
+    })),
+  });
+}
+
+/** One Gateway with a route and a Service for each listener, all over the same pods. */
+export function scenario({
+  mode = "DSR",
+  targets = 4,
+  vips = ["198.51.100.10", "2001:db8:100::10"],
+  listeners = [
+    { protocol: "TCP", port: 8080 },
+    { protocol: "UDP", port: 8080 },
+  ],
+  targetPort,
+  tableSize = 997,
+  flowRoutes = [],
+  external = "ext0",
+  service: serviceInterface = "svc0",
+  subnet = "10.1.0",
+  subnet6 = "fd00:1::",
+}: ScenarioOptions = {}): MemoryStore {
+  const store = new MemoryStore();
+  const put = (manifest: Manifest): void => store.put(object(manifest));
+  put({
+    apiVersion: "gateway.networking.k8s.io/v1",
+    kind: "GatewayClass",
+    metadata: { name: "causeway" },
+    spec: { controllerName: "causeway.dev/gateway-controller" },
+  });
+  put({
+    apiVersion: "causeway.dev/v1alpha1",
+    kind: "GatewayParameters",
+    metadata: meta("edge"),
+    spec: {
+      mode,
+      externalNetworks: [{ interface: external }],
+      serviceNetworks: [{ network: "svc-net", interface: serviceInterface }],
+      lookupTableSize: tableSize,
+    },
+  });
+  put({
+    apiVersion: "gateway.networking.k8s.io/v1",
+    kind: "Gateway",
+    metadata: meta("edge"),
+    spec: {
+      gatewayClassName: "causeway",
+      infrastructure: { parametersRef: { group: "causeway.dev", kind: "GatewayParameters", name: "edge" } },
+      listeners: [
+        ...listeners.map(({ protocol, port }) => ({ name: `${protocol.toLowerCase()}-${port}`, protocol, port })),
+        { name: "flows", protocol: "causeway.dev/Flow", port: 1 },
+      ],
+    },
+    status: { addresses: vips.map((value) => ({ type: "IPAddress", value })) },
+  });
+  const numbers = Array.from({ length: targets }, (_, i) => i + 1);
+  const pods = (prefix: string): Map<string, string> =>
+    new Map(numbers.map((n) => [`pod-${n}`, prefix.includes(":") ? `${prefix}${n.toString(16)}` : v4(prefix, n)]));
+  for (const { protocol, port } of listeners) {
+    const name = `${protocol.toLowerCase()}-${port}`;
+    const at = targetPort ?? port;
+    store.put(service(name, port, protocol));
+    store.put(slice(name, 4, at, protocol, pods(subnet)));
+    store.put(slice(name, 6, at, protocol, pods(subnet6)));
+    put({
+      apiVersion: "gateway.networking.k8s.io/v1",
+      kind: `${protocol}Route`,
+      metadata: meta(name),
+      spec: { parentRefs: [{ name: "edge", sectionName: name }], rules: [{ backendRefs: [{ name, port }] }] },
+    });
+  }
+  for (const { name, spec } of flowRoutes) {
+    put({
+      apiVersion: "causeway.dev/v1alpha1",
+      kind: "FlowRoute",
+      metadata: meta(name),
+      spec: { parentRefs: [{ name: "edge", sectionName: "flows" }], ...spec },
+    });
+  }
+  return store;
+}
+
+/** Address `n` of a /16 whose third octet the prefix names. */
+function v4(prefix: string, n: number): string {
+  const [a, b, c] = prefix.split(".").map(Number);
+  return `${a}.${b}.${(c ?? 0) + Math.floor(n / 250)}.${n % 250}`;
+}
+
+/** The intent of the scenario's Gateway. */
+export async function intentOf(
+  store: MemoryStore,
+  cache: TableCache = new TableCache(),
+  gateway = "edge",
+): Promise<Intent> {
+  const view = await store.watch(
+    Object.keys(KINDS)
+      .filter(isKind)
+      .map((kind) => ({ kind })),
+    () => undefined,
+    new AbortController().signal,
+  );
+  const intent = resolveIntent(
+    attach(view),
+    view.list("EndpointSlice"),
+    { namespace: "default", name: gateway },
+    cache,
+  );
+  if (intent === undefined) throw new Error(`Gateway ${gateway} has no intent`);
+  return intent;
+}
