@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { type AnyObject, describeRef, type Kind, type ObjectOf, type ObjectRef } from "../api/kinds.ts";
+import { specOf, statedOf } from "./object-content.ts";
 import { ObjectIndex, refOf } from "./object-index.ts";
 import {
   type Interest,
@@ -19,17 +20,6 @@ interface Entry {
   /** Who generated it; undefined for an object that was put. */
   readonly owner: string | undefined;
   readonly layers: ReadonlyMap<string, StatusOf>;
-}
-
-/** Everything but the metadata and the status: what `metadata.generation` counts the changes of. */
-function specOf({ metadata: _, ...object }: AnyObject): unknown {
-  return { ...object, status: undefined };
-}
-
-/** What an applied object says of itself; the rest of its metadata is the store's. */
-function statedOf(object: AnyObject): unknown {
-  const { labels, annotations, ownerReferences } = object.metadata;
-  return { object: { ...object, metadata: undefined }, labels, annotations, ownerReferences };
 }
 
 /**
@@ -55,7 +45,7 @@ export class MemoryStore implements ObjectStore {
   remove(ref: ObjectRef): void {
     if (!this.#entries.delete(describeRef(ref))) return;
     this.#merged.delete(ref);
-    this.#hub.update(ref, undefined);
+    this.#hub.update([{ ref, object: undefined }]);
   }
 
   /** The object with all parts of its status. */
@@ -74,8 +64,8 @@ export class MemoryStore implements ObjectStore {
   async apply<K extends Kind>(object: ObjectOf<K> & { readonly kind: K }, options: WriteOptions): Promise<void> {
     const ref = refOf(object);
     const entry = this.#entries.get(describeRef(ref));
-    if (entry !== undefined && entry.owner === undefined) {
-      throw new StoreConflictError(`${describeRef(ref)} exists and was not made by this program`);
+    if (entry !== undefined && entry.owner !== options.fieldManager) {
+      throw new StoreConflictError(`${describeRef(ref)} belongs to ${entry.owner ?? "the user"}`);
     }
     if (entry !== undefined && isDeepStrictEqual(statedOf(entry.object), statedOf(object))) return;
     this.#store(object, options.fieldManager);
@@ -119,6 +109,6 @@ export class MemoryStore implements ObjectStore {
     const metadata = Object.assign({}, merged.metadata, { resourceVersion: String(this.#version) });
     const published: AnyObject = Object.assign({}, merged, { metadata });
     this.#merged.set(published.kind, published);
-    this.#hub.update(ref, published);
+    this.#hub.update([{ ref, object: published }]);
   }
 }

@@ -18,11 +18,17 @@ interface Watch {
   open: boolean;
 }
 
+/** An object's new state; undefined when it is gone. */
+export interface Change {
+  readonly ref: ObjectRef;
+  readonly object: AnyObject | undefined;
+}
+
 /** The open watches of a store: each has a view of the objects that it wants. */
 export class WatchHub {
   readonly #watches = new Set<Watch>();
 
-  /** A view that holds those of `objects` that are wanted, and follows {@link update} until `signal` aborts. */
+  /** A view that holds those of `objects` that are wanted, and follows {@link WatchHub.update} until `signal` aborts. */
   async open(
     interests: readonly Interest[],
     objects: Iterable<AnyObject>,
@@ -39,14 +45,18 @@ export class WatchHub {
     return watch.view;
   }
 
-  /** Takes the object's new state, undefined when it is gone, to every view that wants or wanted it. */
-  update(ref: ObjectRef, object: AnyObject | undefined): void {
-    for (const watch of [...this.#watches]) {
-      const had = watch.view.get(ref.kind, ref.namespace, ref.name) !== undefined;
-      const has = object !== undefined && wanted(watch.interests, object);
-      if (has) watch.view.set(object.kind, object);
-      else if (had) watch.view.delete(ref);
-      if ((had || has) && watch.open) watch.onChange(ref);
+  /** Takes new states to every view that wants or wanted them; all views are up to date before anyone is told. */
+  update(changes: readonly Change[]): void {
+    const tell: (() => void)[] = [];
+    for (const watch of this.#watches) {
+      for (const { ref, object } of changes) {
+        const had = watch.view.get(ref.kind, ref.namespace, ref.name) !== undefined;
+        const has = object !== undefined && wanted(watch.interests, object);
+        if (has) watch.view.set(object.kind, object);
+        else if (had) watch.view.delete(ref);
+        if ((had || has) && watch.open) tell.push(() => watch.onChange(ref));
+      }
     }
+    for (const one of tell) one();
   }
 }
