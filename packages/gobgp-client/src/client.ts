@@ -152,8 +152,9 @@ export class GobgpClient {
   }
 
   /**
-   * Replaces all policies of the daemon: which prefixes each peer may send and gets. Takes effect at once on what was
-   * exchanged before. Call it before the first `addPeer`; until then every peer sends and gets everything.
+   * Replaces all policies of the daemon: which prefixes each peer may send and gets. Call it before the first `addPeer`;
+   * until then every peer sends and gets everything. It takes effect at once on what was received before, and sends what
+   * is newly let out. gobgpd 3.x does not take back what it advertised before: withdraw such paths first.
    */
   async setPeerPolicies(policies: PeerPolicies): Promise<void> {
     const plan = planPolicies(policies);

@@ -97,6 +97,8 @@ export class GrpcChannel {
       ...(options.timeoutMs === undefined ? {} : { "grpc-timeout": `${options.timeoutMs}m` }),
     });
     const status = statusOf(stream);
+    // An error reaches the caller through the iteration below; one that comes after its end concerns nobody.
+    stream.on("error", () => undefined);
     const abort = (): void => stream.close(constants.NGHTTP2_CANCEL);
     options.signal?.addEventListener("abort", abort, { once: true });
     let late = false;
@@ -176,6 +178,15 @@ export function parseAddress(text: string): GrpcAddress | undefined {
   return host !== undefined && port >= 1 && port <= 65535 ? { kind: "tcp", host, port } : undefined;
 }
 
+/** https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md: unimplemented, unavailable. */
+const codeOfHttpStatus: ReadonlyMap<number, number> = new Map([
+  [404, 12],
+  [429, 14],
+  [502, 14],
+  [503, 14],
+  [504, 14],
+]);
+
 /** The status arrives in the trailers, or in the headers of an answer without body. */
 function statusOf(stream: ClientHttp2Stream): () => { code: number; message: string } {
   let last: IncomingHttpHeaders = {};
@@ -190,7 +201,9 @@ function statusOf(stream: ClientHttp2Stream): () => { code: number; message: str
   return () => {
     const code = last["grpc-status"];
     if (code === undefined && http !== undefined && http !== 200) {
-      throw new GrpcFormatError(`HTTP status ${http}: not a gRPC server`);
+      const mapped = codeOfHttpStatus.get(http);
+      if (mapped === undefined) throw new GrpcFormatError(`HTTP status ${http}: not a gRPC server`);
+      return { code: mapped, message: `HTTP status ${http}` };
     }
     // A connection that ends early closes its streams without error and without status.
     if (code === undefined) throw new GrpcTransportError("connection ended before the answer");

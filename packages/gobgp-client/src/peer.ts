@@ -96,11 +96,8 @@ export interface Peer extends PeerSession {
   readonly upSince: Date | undefined;
   /** Times the session went down. */
   readonly flaps: number;
-  readonly gracefulRestart: {
-    /** The peer's own restart time; 0 if it did not offer graceful restart. */
-    readonly peerRestartTimeSeconds: number;
-    readonly peerRestarting: boolean;
-  };
+  /** The peer's own restart time; 0 if it did not offer graceful restart. */
+  readonly peerRestartTimeSeconds: number;
   readonly families: readonly PeerFamilyState[];
   /** Only where the daemon does BFD. */
   readonly bfd: "up" | "down" | "admin-down" | "init" | undefined;

@@ -79,10 +79,7 @@ export function peerFromWire(peer: PeerMessage, adminUp: number, bfd: Peer["bfd"
     keepaliveSeconds: Number(peer.timers?.state?.keepaliveInterval ?? 0),
     upSince: session.state === "established" ? dateOf(peer.timers?.state?.uptime) : undefined,
     flaps: peer.state?.flops ?? 0,
-    gracefulRestart: {
-      peerRestartTimeSeconds: peer.gracefulRestart?.peerRestartTime ?? 0,
-      peerRestarting: peer.gracefulRestart?.peerRestarting ?? false,
-    },
+    peerRestartTimeSeconds: peer.gracefulRestart?.peerRestartTime ?? 0,
     families: peer.afiSafis.flatMap((entry) => {
       const family = familyFromWire(entry.config?.family);
       if (!family) return [];

@@ -1251,11 +1251,6 @@ export declare type GracefulRestart = Message<"apipb.GracefulRestart"> & {
    * @generated from field: uint32 peer_restart_time = 8;
    */
   peerRestartTime: number;
-
-  /**
-   * @generated from field: bool peer_restarting = 9;
-   */
-  peerRestarting: boolean;
 };
 
 /**

@@ -1444,11 +1444,6 @@ export declare type GracefulRestart = Message<"api.GracefulRestart"> & {
    * @generated from field: uint32 peer_restart_time = 8;
    */
   peerRestartTime: number;
-
-  /**
-   * @generated from field: bool peer_restarting = 9;
-   */
-  peerRestarting: boolean;
 };
 
 /**
