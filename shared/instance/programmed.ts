@@ -23,8 +23,9 @@ export const programmedSchema = z.strictObject({
           z.strictObject({
             /** `namespace/name` */
             name: z.string(),
-            port: portField,
-            protocol: protocolField,
+            /** Of the listener; absent for a FlowRoute, which matches more than one port. */
+            port: portField.optional(),
+            protocol: protocolField.optional(),
             readyTargets: z.int().min(0),
           }),
         ),

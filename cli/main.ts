@@ -1,0 +1,93 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+
+/*
+ * The `causeway` command. Each subcommand loads its own code when it runs, so that starting one is cheap.
+ */
+
+interface NamespacedName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+function namespacedName(text: string): NamespacedName {
+  const [namespace, name, extra] = text.split("/");
+  if (!namespace || !name || extra !== undefined) throw new InvalidArgumentError("write NAMESPACE/NAME.");
+  return { namespace, name };
+}
+
+function milliseconds(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 0 || value > 600_000) {
+    throw new InvalidArgumentError("write a whole number of milliseconds, 0 to 600000.");
+  }
+  return value;
+}
+
+/** A process that runs on a directory of manifests. */
+function processCommand(program: Command, name: string, description: string): Command {
+  return program
+    .command(name)
+    .description(description)
+    .requiredOption("--manifests <dir>", "folder of manifests, only read")
+    .requiredOption("--state <dir>", "folder of generated objects and statuses")
+    .requiredOption("--run-dir <dir>", "folder of this process's socket and files")
+    .addOption(
+      new Option("--log-level <level>", "least severe level to log")
+        .choices(["trace", "debug", "info", "warn", "error", "silent"])
+        .default("info"),
+    );
+}
+
+function instanceCommand(program: Command, name: string, description: string): Command {
+  return processCommand(program, name, description)
+    .requiredOption("--gateway <namespace/name>", "the Gateway that this is an instance of", namespacedName)
+    .requiredOption("--pod <namespace/name>", "the Pod of this instance", namespacedName)
+    .option("--drain-ms <ms>", "time for routers to move traffic away on shutdown", milliseconds, 500);
+}
+
+async function program(): Promise<Command> {
+  const causeway = new Command("causeway")
+    .description("Services on the secondary networks of Kubernetes pods.")
+    .showHelpAfterError("(causeway --help lists the commands)");
+
+  processCommand(causeway, "controller", "allocate VIPs, publish EndpointSlices and status").action(async (options) => {
+    const { main } = await import("../controller/main.ts");
+    await main(options);
+  });
+  instanceCommand(causeway, "proxy", "program the kernel of one gateway instance").action(async (options) => {
+    const { main } = await import("../proxy/main.ts");
+    await main(options);
+  });
+  instanceCommand(causeway, "frontend", "attract traffic to one gateway instance by BGP").action(async (options) => {
+    const { main } = await import("../frontend/main.ts");
+    await main(options);
+  });
+  processCommand(causeway, "node", "give the pods of this node their return path")
+    .requiredOption(
+      "--pod-namespaces <dir>",
+      "folder of files NAMESPACE_NAME, each holding the path of a pod's network namespace",
+    )
+    .action(async (options) => {
+      const { main } = await import("../node/main.ts");
+      await main(options);
+    });
+
+  const [validate, explain, lab] = await Promise.all([
+    import("./validate.ts"),
+    import("./explain.ts"),
+    import("../lab/cli.ts"),
+  ]);
+  validate.registerValidateCommand(causeway);
+  explain.registerExplainCommand(causeway);
+  lab.registerLabCommands(causeway);
+  lab.registerTrafficCommand(causeway);
+  lab.registerEchoCommand(causeway);
+  return causeway;
+}
+
+try {
+  await (await program()).parseAsync();
+} catch (error) {
+  process.stderr.write(`causeway: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

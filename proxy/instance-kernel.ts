@@ -1,0 +1,251 @@
+import { Nftables, NftError, NftNotFoundError } from "nftables-ts";
+import { RETURN_TABLE, ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
+import { applyAddresses, listAddresses } from "#shared/kernel/addresses.ts";
+import type { FailedChange } from "#shared/kernel/apply-plan.ts";
+import { KernelNotFoundError } from "#shared/kernel/kernel-error.ts";
+import { type Link, listLinks } from "#shared/kernel/links.ts";
+import { type NetlinkSocket, openNetlink } from "#shared/kernel/netlink-socket.ts";
+import { readSysctl, writeSysctl } from "#shared/kernel/network-namespace.ts";
+import { planAddresses } from "#shared/kernel/plan-addresses.ts";
+import { planRoutes } from "#shared/kernel/plan-routes.ts";
+import { planRules } from "#shared/kernel/plan-rules.ts";
+import { lookupRoute } from "#shared/kernel/route-lookup.ts";
+import { applyRoutes, type CanonicalRoute, listRoutes } from "#shared/kernel/routes.ts";
+import { applyRules, deleteRule, listRules } from "#shared/kernel/rules.ts";
+import { type Cidr, cidrContains, FAMILIES, type Family, type Ip, parseCidr, parseIp } from "#shared/net/ip.ts";
+import type { Log } from "#shared/process/log.ts";
+import type { Intent } from "#shared/resolve/intent-types.ts";
+import type { Environment } from "./nft/environment.ts";
+import { plan } from "./nft/plan.ts";
+import { readTable } from "./nft/read-table.ts";
+import { asListed, type ListedTable, type TableState } from "./nft/table-state.ts";
+import { LOCAL_TABLE, type RoutingDevices, routingRoutes, routingRules, sysctls, vipAddresses } from "./routing.ts";
+
+/** Some changes were refused by the kernel; the others are in force. The caller looks again after a while. */
+export class KernelRefusedError extends AggregateError {
+  override readonly name = "KernelRefusedError";
+}
+
+/** What the instance's network namespace looks like to the ruleset and the routing. */
+export interface Observation {
+  readonly environment: Environment;
+  readonly devices: RoutingDevices;
+  /** Targets that cannot be reached as the mode wants, by address. */
+  readonly unreachable: ReadonlyMap<string, string>;
+}
+
+/** The kernel state of one gateway instance: the only place of the proxy that touches the kernel. */
+export class InstanceKernel {
+  readonly #nft = new Nftables();
+  readonly #netlink: NetlinkSocket = openNetlink();
+  readonly #log: Log;
+  /** What the kernel holds, by table; absent: to be listed first. */
+  readonly #known = new Map<TableState["family"], ListedTable | undefined>();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  close(): void {
+    this.#nft.close();
+    this.#netlink.close();
+  }
+
+  /** Forgets what the kernel was last seen to hold: somebody else may have changed it. */
+  forget(): void {
+    this.#known.clear();
+  }
+
+  observe(intent: Intent): Observation {
+    const links = listLinks(this.#netlink);
+    const byIndex = new Map(links.map((link) => [link.ifindex, link.name]));
+    const ours = new Set([...intent.externalInterfaces, ...intent.serviceNetworks.map((n) => n.interface)]);
+    const present = links.filter((link) => ours.has(link.name));
+    const connected = this.#connected(links);
+    const nextHops = new Map<string, Ip>();
+    const unreachable = new Map<string, string>();
+    for (const leg of intent.legs.values()) {
+      for (const family of FAMILIES) {
+        const address = leg.addresses[family];
+        if (address === undefined) continue;
+        if (connected.some(({ device, prefix }) => device === leg.interface && cidrContains(prefix, address))) continue;
+        const problem = this.#offLink(intent, leg.interface, address, byIndex, nextHops);
+        if (problem !== undefined) unreachable.set(address, problem);
+      }
+    }
+    return {
+      environment: {
+        interfaces: new Map(present.map((link) => [link.name, { mtu: link.mtu }])),
+        nextHops,
+        returnVia: { 4: this.#returnVia(4, byIndex), 6: this.#returnVia(6, byIndex) },
+      },
+      devices: {
+        loopback: links.find((link) => link.name === "lo")?.ifindex ?? 1,
+        ifindex: new Map(present.map((link) => [link.name, link.ifindex])),
+        nextHops,
+      },
+      unreachable,
+    };
+  }
+
+  #connected(links: readonly Link[]): readonly { readonly device: string; readonly prefix: Cidr }[] {
+    const names = new Map(links.map((link) => [link.ifindex, link.name]));
+    return listAddresses(this.#netlink).flatMap(({ ifindex, address, prefixLength }) => {
+      const prefix = parseCidr(`${address}/${prefixLength}`);
+      const device = names.get(ifindex);
+      return prefix === undefined || device === undefined ? [] : [{ device, prefix }];
+    });
+  }
+
+  /** A target beyond a router of the service network: finds its next hop, or says what is wrong. */
+  #offLink(
+    intent: Intent,
+    device: string,
+    address: Ip,
+    byIndex: ReadonlyMap<number, string>,
+    nextHops: Map<string, Ip>,
+  ): string | undefined {
+    if (intent.mode === "DSR") {
+      return `${address} is not on the link of ${device}: DSR reaches neighbours only; use GatewayParameters mode NAT`;
+    }
+    const route = lookupRoute(this.#netlink, address);
+    const gateway = route.reachable && route.gateway !== undefined ? parseIp(route.gateway) : undefined;
+    if (!route.reachable || byIndex.get(route.ifindex) !== device) {
+      return `no route to ${address} by ${device}: add one in the instance's network, or correct the target's address`;
+    }
+    if (gateway !== undefined) nextHops.set(address, gateway);
+    return undefined;
+  }
+
+  /** Replies need no route lookup when every route that the routers announced is a default route. */
+  #returnVia(family: Family, byIndex: ReadonlyMap<number, string>): Environment["returnVia"][Family] {
+    const routes = listRoutes(this.#netlink, { table: RETURN_TABLE, family });
+    const isDefault = ({ destination }: CanonicalRoute): boolean => destination.endsWith("/0");
+    if (!routes.every(isDefault)) return [];
+    const best = routes.reduce<CanonicalRoute | undefined>(
+      (a, b) => (a === undefined || b.metric < a.metric ? b : a),
+      undefined,
+    );
+    const vias = (best?.nextHops ?? []).map(({ gateway, ifindex }) => {
+      const nextHop = gateway === undefined ? undefined : parseIp(gateway);
+      const device = ifindex === undefined ? undefined : byIndex.get(ifindex);
+      return nextHop === undefined || device === undefined ? undefined : { interface: device, nextHop };
+    });
+    const known = vias.filter((via) => via !== undefined);
+    // Weights are the routing table's business: unequal ones are left to it.
+    const even = new Set(best?.nextHops.map((hop) => hop.weight)).size <= 1;
+    return known.length === vias.length && even ? known : [];
+  }
+
+  /**
+   * Brings sysctls, VIPs, routes and rules to what the intent wants.
+   * @throws KernelRefusedError when some changes were refused.
+   */
+  applyRouting(intent: Intent, devices: RoutingDevices): number {
+    const failures: Error[] = [];
+    const collect = <T>(failed: readonly FailedChange<T>[]): void => {
+      for (const { error } of failed) failures.push(error);
+    };
+    for (const [key, value] of sysctls(intent)) this.#sysctl(key, value, failures);
+
+    const routes = planRoutes(routingRoutes(intent, devices), this.#ownRoutes());
+    const rules = planRules(routingRules(intent), listRules(this.#netlink, { protocol: ROUTE_PROTOCOL }));
+    const addresses = planAddresses(
+      vipAddresses(intent.vips, devices.loopback),
+      listAddresses(this.#netlink, { ifindex: devices.loopback }).filter((a) => a.protocol === ROUTE_PROTOCOL),
+    );
+    collect(applyRoutes(this.#netlink, { ...routes, delete: [] }));
+    collect(applyRules(this.#netlink, rules));
+    this.#moveLocalRule(failures);
+    collect(applyAddresses(this.#netlink, addresses));
+    collect(applyRoutes(this.#netlink, { add: [], replace: [], delete: routes.delete }));
+    if (failures.length > 0) throw new KernelRefusedError(failures, failures.map((error) => error.message).join("; "));
+    return [routes, rules, addresses].reduce((sum, p) => sum + p.add.length + p.replace.length + p.delete.length, 0);
+  }
+
+  /** Ours but for the return table, which is the frontend's. */
+  #ownRoutes(): readonly CanonicalRoute[] {
+    return listRoutes(this.#netlink, { protocol: ROUTE_PROTOCOL }).filter((route) => route.table !== RETURN_TABLE);
+  }
+
+  #sysctl(key: string, value: string, failures: Error[]): void {
+    try {
+      if (readSysctl(undefined, key) !== value) writeSysctl(undefined, key, value);
+    } catch (error) {
+      // An interface that is not there yet has no settings; the next look finds it.
+      if (error instanceof KernelNotFoundError) return;
+      if (!(error instanceof Error)) throw error;
+      failures.push(error);
+    }
+  }
+
+  /** The kernel looks up local addresses first; ours must come before, so that marked packets to VIPs are forwarded. */
+  #moveLocalRule(failures: Error[]): void {
+    for (const rule of listRules(this.#netlink)) {
+      const isFirst = rule.priority === 0 && rule.action.kind === "lookup" && rule.action.table === LOCAL_TABLE;
+      if (!isFirst) continue;
+      try {
+        deleteRule(this.#netlink, rule);
+      } catch (error) {
+        if (!(error instanceof Error)) throw error;
+        failures.push(error);
+      }
+    }
+  }
+
+  /**
+   * Brings an nftables table to the wanted state. On failure nothing of the failed transaction is in force, and the
+   * table is listed anew before the next attempt.
+   * @returns the number of transactions.
+   * @throws NftError
+   */
+  applyTable(table: TableState): number {
+    const actual = this.#known.has(table.family) ? this.#known.get(table.family) : this.#list(table);
+    const transactions = plan(table, actual);
+    this.#known.delete(table.family);
+    for (const transaction of transactions) this.#nft.run(transaction);
+    this.#known.set(table.family, asListed(table));
+    return transactions.length;
+  }
+
+  #list({ family, name }: TableState): ListedTable | undefined {
+    try {
+      return readTable({ nftables: this.#nft.list({ table: { family, name } }) });
+    } catch (error) {
+      if (error instanceof NftNotFoundError) return undefined;
+      if (!(error instanceof NftError)) throw error;
+      this.#log.error({ err: error, table: `${family} ${name}` }, "cannot read the table in the kernel");
+      throw error;
+    }
+  }
+
+  /** Packets and bytes by counter name, both tables added up. */
+  counters(): ReadonlyMap<string, { readonly packets: number; readonly bytes: number }> {
+    const sums = new Map<string, { packets: number; bytes: number }>();
+    for (const family of ["netdev", "inet"] as const) {
+      for (const object of this.#listCounters(family)) {
+        const known = sums.get(object.name) ?? { packets: 0, bytes: 0 };
+        sums.set(object.name, { packets: known.packets + object.packets, bytes: known.bytes + object.bytes });
+      }
+    }
+    return sums;
+  }
+
+  #listCounters(family: TableState["family"]): readonly { name: string; packets: number; bytes: number }[] {
+    try {
+      const listed = this.#nft.list({ counters: { family, table: "causeway" } });
+      return listed.flatMap((object) => ("counter" in object ? [counterOf(object.counter)] : []));
+    } catch (error) {
+      if (error instanceof NftNotFoundError) return [];
+      throw error;
+    }
+  }
+}
+
+function counterOf({ name, packets, bytes }: { name: string; packets?: number; bytes?: number }): {
+  name: string;
+  packets: number;
+  bytes: number;
+} {
+  return { name, packets: packets ?? 0, bytes: bytes ?? 0 };
+}

@@ -1,0 +1,20 @@
+import { type ProcessOptions, runProcess } from "#shared/process/process.ts";
+import { proxyMetrics } from "./metrics.ts";
+import { runProxy } from "./run-proxy.ts";
+
+export interface ProxyMainOptions extends ProcessOptions {
+  readonly gateway: { readonly namespace: string; readonly name: string };
+  readonly drainMs: number;
+}
+
+export function main(options: ProxyMainOptions): Promise<void> {
+  return runProcess("proxy", options, async (context) => {
+    const proxy = await runProxy({ ...context, gateway: options.gateway, drainMs: options.drainMs });
+    return {
+      ready: () => proxy.ready(),
+      status: () => proxy.status(),
+      metrics: () => proxyMetrics(proxy.status()),
+      done: proxy.done,
+    };
+  });
+}

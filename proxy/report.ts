@@ -1,0 +1,109 @@
+import type { Programmed } from "#shared/instance/programmed.ts";
+import { familyOf, type Ip } from "#shared/net/ip.ts";
+import type { Flow, Intent } from "#shared/resolve/intent-types.ts";
+import { counterName, NO_TARGET, REFUSED_COUNTER, SLOW, STRAY, UNMATCHED } from "./nft/counters.ts";
+
+interface Count {
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+/** What `GET /status` of a proxy answers. */
+export interface ProxyStatus {
+  readonly gateway: string;
+  readonly mode: string | undefined;
+  /** Number of changes applied since the start, and when the last was (ISO 8601). */
+  readonly generation: number;
+  readonly appliedAt: string | undefined;
+  readonly vips: readonly { readonly address: Ip; readonly ready: boolean }[];
+  readonly services: readonly (Count & {
+    readonly name: string;
+    readonly services: readonly string[];
+    readonly vips: readonly Ip[];
+    readonly protocols: readonly string[];
+    readonly ports: readonly string[];
+    readonly readyTargets: number;
+  })[];
+  readonly targets: readonly (Count & {
+    readonly name: string;
+    readonly network: string;
+    readonly addresses: readonly Ip[];
+  })[];
+  /** Packets to VIPs that nothing wanted, that found no target, that were refused, and that took the slow path. */
+  readonly counters: Readonly<Record<"unmatched" | "noTarget" | "refused" | "slowPath" | "stray", Count>>;
+  readonly problems: readonly { readonly object: string; readonly reason: string; readonly message: string }[];
+}
+
+const NONE: Count = { packets: 0, bytes: 0 };
+
+function ready(intent: Intent, vip: Ip): boolean {
+  return intent.flows.some((flow) => flow.readyTargets > 0 && flow.vips.includes(vip));
+}
+
+/** What may be announced: the content of programmed.json. */
+export function programmedOf(intent: Intent, generation: number, withdraw: boolean): Programmed {
+  return {
+    generation,
+    vips: intent.vips.map((address) => ({
+      address,
+      ready: !withdraw && ready(intent, address),
+      services: intent.flows
+        .filter((flow) => flow.vips.includes(address) && flow.family === familyOf(address))
+        .map((flow) => ({
+          name: flow.services.join("+") || flow.key,
+          readyTargets: flow.readyTargets,
+          ...portOf(flow),
+        })),
+    })),
+  };
+}
+
+function portOf(flow: Flow): { port: number; protocol: Flow["protocols"][number] } | Record<string, never> {
+  const [port] = flow.destinationPorts;
+  const [protocol] = flow.protocols;
+  return flow.stage === "exact" && port !== undefined && protocol !== undefined ? { port: port.from, protocol } : {};
+}
+
+export function statusOf(
+  gateway: string,
+  intent: Intent | undefined,
+  counters: ReadonlyMap<string, Count>,
+  applied: { readonly generation: number; readonly at: string | undefined },
+): ProxyStatus {
+  const count = (name: string): Count => counters.get(name) ?? NONE;
+  const range = ({ from, to }: { from: number; to: number }): string => (from === to ? `${from}` : `${from}-${to}`);
+  return {
+    gateway,
+    mode: intent?.mode,
+    generation: applied.generation,
+    appliedAt: applied.at,
+    vips: (intent?.vips ?? []).map((address) => ({ address, ready: intent !== undefined && ready(intent, address) })),
+    services: (intent?.flows ?? []).map((flow) => ({
+      name: flow.key,
+      services: flow.services,
+      vips: flow.vips,
+      protocols: flow.protocols,
+      ports: flow.destinationPorts.map(range),
+      readyTargets: flow.readyTargets,
+      ...count(counterName("flow", flow.key)),
+    })),
+    targets: [...(intent?.legs.values() ?? [])].map((leg) => ({
+      name: leg.target,
+      network: leg.network,
+      addresses: [leg.addresses[4], leg.addresses[6]].filter((address) => address !== undefined),
+      ...count(counterName("leg", leg.key)),
+    })),
+    counters: {
+      unmatched: count(UNMATCHED),
+      noTarget: count(NO_TARGET),
+      refused: count(REFUSED_COUNTER),
+      slowPath: count(SLOW),
+      stray: count(STRAY),
+    },
+    problems: (intent?.problems ?? []).map(({ object, reason, message }) => ({
+      object: `${object.kind} ${object.namespace}/${object.name}`,
+      reason,
+      message,
+    })),
+  };
+}

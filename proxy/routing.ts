@@ -1,0 +1,137 @@
+import { ICMP_MARK, ICMP_TABLE, RETURN_MARK, RETURN_TABLE, ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
+import type { InterfaceAddress } from "#shared/kernel/addresses.ts";
+import type { Route } from "#shared/kernel/routes.ts";
+import type { Rule } from "#shared/kernel/rules.ts";
+import { bitsOf, FAMILIES, type Family, familyOf, type Ip } from "#shared/net/ip.ts";
+import type { Intent, Leg } from "#shared/resolve/intent-types.ts";
+
+/** The kernel's own table of local addresses. */
+export const LOCAL_TABLE = 255;
+/** Where the lookup of local addresses stands once ours come before it: packets to VIPs are routed by mark first. */
+export const LOCAL_PRIORITY = 1000;
+const UNMARKED_PRIORITY = 100;
+const RETURN_PRIORITY = 101;
+const ICMP_PRIORITY = 103;
+const LEG_PRIORITY = 200;
+/** Rules are looked at one by one: above this number of legs, a first rule narrows the search to a 64th. */
+const LINEAR_LEGS = 64;
+const BUCKET_MASK = 0x3f;
+
+/** What the slow path needs to know of one interface. */
+export interface RoutingDevices {
+  readonly loopback: number;
+  /** Interface index by name, for those that are there. */
+  readonly ifindex: ReadonlyMap<string, number>;
+  /** Next hop of a target's address where it is not on the link. */
+  readonly nextHops: ReadonlyMap<string, Ip>;
+}
+
+function rule(
+  family: Family,
+  priority: number,
+  fwmark: number | undefined,
+  action: Rule["action"],
+  fwmask?: number,
+): Rule {
+  return {
+    family,
+    priority,
+    action,
+    protocol: ROUTE_PROTOCOL,
+    ...(fwmark === undefined ? {} : { fwmark, fwmask: fwmask ?? 0xffffffff }),
+  };
+}
+
+function legRules(family: Family, legs: readonly Leg[]): Rule[] {
+  const lookup = (leg: Leg, priority: number): Rule =>
+    rule(family, priority, leg.id, { kind: "lookup", table: leg.id });
+  if (legs.length <= LINEAR_LEGS) return legs.map((leg) => lookup(leg, LEG_PRIORITY));
+  const buckets = new Set(legs.map((leg) => leg.id & BUCKET_MASK));
+  const priorityOf = (bucket: number): number => LEG_PRIORITY + 1 + bucket;
+  return [
+    ...[...buckets].map((bucket) =>
+      rule(family, LEG_PRIORITY, bucket, { kind: "goto", priority: priorityOf(bucket) }, BUCKET_MASK),
+    ),
+    ...legs.map((leg) => lookup(leg, priorityOf(leg.id & BUCKET_MASK))),
+  ];
+}
+
+/** Routing rules: unmarked packets pass all of ours in one step; marked ones find their table. */
+export function routingRules(intent: Intent): readonly Rule[] {
+  return FAMILIES.flatMap((family) => [
+    rule(family, UNMARKED_PRIORITY, 0, { kind: "goto", priority: LOCAL_PRIORITY }),
+    rule(family, RETURN_PRIORITY, RETURN_MARK, { kind: "lookup", table: RETURN_TABLE }),
+    // Replies never leave by the management network's default route: no router, no reply.
+    rule(family, RETURN_PRIORITY + 1, RETURN_MARK, { kind: "unreachable" }),
+    ...(intent.mode === "NAT" ? [rule(family, ICMP_PRIORITY, ICMP_MARK, { kind: "lookup", table: ICMP_TABLE })] : []),
+    ...legRules(
+      family,
+      [...intent.legs.values()].filter((leg) => leg.addresses[family] !== undefined),
+    ),
+    rule(family, LOCAL_PRIORITY, undefined, { kind: "lookup", table: LOCAL_TABLE }),
+  ]);
+}
+
+/** One table a leg with one route: the packet keeps its destination (the VIP) and goes to the target's neighbour. */
+export function routingRoutes(intent: Intent, devices: RoutingDevices): readonly Route[] {
+  const routes: Route[] = [];
+  for (const leg of intent.legs.values()) {
+    const ifindex = devices.ifindex.get(leg.interface);
+    if (ifindex === undefined) continue;
+    for (const family of FAMILIES) {
+      const address = leg.addresses[family];
+      if (address === undefined) continue;
+      routes.push({
+        table: leg.id,
+        destination: family === 4 ? "0.0.0.0/0" : "::/0",
+        nextHops: [{ gateway: devices.nextHops.get(address) ?? address, ifindex, onlink: true }],
+        protocol: ROUTE_PROTOCOL,
+      });
+    }
+  }
+  if (intent.mode === "NAT") {
+    for (const family of FAMILIES) {
+      routes.push({
+        table: ICMP_TABLE,
+        type: "local",
+        destination: family === 4 ? "0.0.0.0/0" : "::/0",
+        nextHops: [{ ifindex: devices.loopback }],
+        protocol: ROUTE_PROTOCOL,
+      });
+    }
+  }
+  return routes;
+}
+
+/** VIPs on the loopback: the stack answers echo requests for them. */
+export function vipAddresses(vips: readonly Ip[], loopback: number): readonly InterfaceAddress[] {
+  return vips.map((vip) => ({
+    ifindex: loopback,
+    address: vip,
+    prefixLength: bitsOf(familyOf(vip)),
+    scope: "global",
+    noDad: true,
+    protocol: ROUTE_PROTOCOL,
+  }));
+}
+
+/** Settings of the network namespace that forwarding needs: sysctl path and value. */
+export function sysctls(intent: Intent): readonly (readonly [string, string])[] {
+  const services = intent.serviceNetworks.map((network) => network.interface);
+  const all = [...intent.externalInterfaces, ...services];
+  return [
+    ["net/ipv4/ip_forward", "1"],
+    ["net/ipv6/conf/all/forwarding", "1"],
+    // The larger of "all" and the interface's own counts: both must be off. Replies come back where no route points.
+    ["net/ipv4/conf/all/rp_filter", "0"],
+    ["net/ipv4/conf/all/send_redirects", "0"],
+    ["net/ipv4/fib_multipath_hash_policy", "1"],
+    ["net/ipv6/fib_multipath_hash_policy", "1"],
+    ...all.flatMap((name) => [
+      [`net/ipv4/conf/${name}/rp_filter`, "0"] as const,
+      [`net/ipv4/conf/${name}/send_redirects`, "0"] as const,
+    ]),
+    // Targets answer from the VIP, which is an address of this host, too.
+    ...services.map((name) => [`net/ipv4/conf/${name}/accept_local`, "1"] as const),
+  ];
+}

@@ -1,0 +1,167 @@
+import { writeProgrammed } from "#shared/instance/programmed.ts";
+import { watchKernel } from "#shared/kernel/netlink-events.ts";
+import type { Clock } from "#shared/process/clock.ts";
+import { ConvergeLoop } from "#shared/process/converge-loop.ts";
+import type { Log } from "#shared/process/log.ts";
+import { pause } from "#shared/process/pause.ts";
+import { ATTACH_KINDS, attach } from "#shared/resolve/attach.ts";
+import { resolveIntent } from "#shared/resolve/intent.ts";
+import type { Intent } from "#shared/resolve/intent-types.ts";
+import { TableCache } from "#shared/resolve/tables.ts";
+import type { ObjectStore, ObjectView } from "#shared/store/object-store.ts";
+import { InstanceKernel } from "./instance-kernel.ts";
+import { fastPath } from "./nft/fast-path.ts";
+import { slowPath } from "./nft/slow-path.ts";
+import { type ProxyStatus, programmedOf, statusOf } from "./report.ts";
+
+export interface ProxyOptions {
+  readonly store: ObjectStore;
+  readonly gateway: { readonly namespace: string; readonly name: string };
+  /** Folder shared with the frontend of the same instance. */
+  readonly runDir: string;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** On abort the proxy withdraws its VIPs, waits `drainMs` and leaves the tables in place. */
+  readonly signal: AbortSignal;
+  readonly drainMs: number;
+}
+
+export interface RunningProxy {
+  /** Resolves when the proxy has withdrawn and stopped. */
+  readonly done: Promise<void>;
+  /** True once the kernel has held what the objects ask for. */
+  ready(): boolean;
+  status(): ProxyStatus;
+}
+
+/** The proxy of one gateway instance: keeps the kernel's tables, routes and rules as the objects want them. */
+export async function runProxy(options: ProxyOptions): Promise<RunningProxy> {
+  const proxy = new ProxyProcess(options);
+  await proxy.start();
+  return proxy;
+}
+
+class ProxyProcess implements RunningProxy {
+  readonly #options: ProxyOptions;
+  readonly #kernel: InstanceKernel;
+  readonly #cache = new TableCache();
+  readonly #work = new AbortController();
+  #view: ObjectView | undefined;
+  #intent: Intent | undefined;
+  #generation = 0;
+  #appliedAt: string | undefined;
+  #written = "";
+  #reported = "";
+  done: Promise<void> = Promise.resolve();
+
+  constructor(options: ProxyOptions) {
+    this.#options = options;
+    this.#kernel = new InstanceKernel(options.log);
+  }
+
+  ready(): boolean {
+    return this.#appliedAt !== undefined;
+  }
+
+  status(): ProxyStatus {
+    const { gateway } = this.#options;
+    const applied = { generation: this.#generation, at: this.#appliedAt };
+    return statusOf(`${gateway.namespace}/${gateway.name}`, this.#intent, this.#kernel.counters(), applied);
+  }
+
+  async start(): Promise<void> {
+    const { store, log, signal } = this.#options;
+    const loop = new ConvergeLoop({ name: "proxy", converge: () => this.#converge(), log, signal: this.#work.signal });
+    const interests = [...ATTACH_KINDS, "EndpointSlice" as const].map((kind) => ({ kind }));
+    this.#view = await store.watch(interests, () => loop.wake(), this.#work.signal);
+    watchKernel({
+      groups: ["link", "address", "route"],
+      signal: this.#work.signal,
+      onChange: (kinds) => {
+        // A device that went took its chains along.
+        if (kinds.has("link")) this.#kernel.forget();
+        loop.wake();
+      },
+      onError: (error) =>
+        log.error({ err: error }, "cannot watch the kernel any more; changes are found by retries only"),
+    });
+    const running = loop.run();
+    const stop = Promise.withResolvers<void>();
+    signal.addEventListener("abort", () => stop.resolve(), { once: true });
+    if (signal.aborted) stop.resolve();
+    this.done = stop.promise.then(() => this.#stop(running));
+  }
+
+  async #converge(): Promise<number | undefined> {
+    const { gateway, log, clock } = this.#options;
+    const view = this.#view;
+    if (view === undefined) return undefined;
+    const intent = resolveIntent(attach(view), view.list("EndpointSlice"), gateway, this.#cache);
+    if (intent === undefined) return this.#forgetGateway();
+    // What is no longer offered is withdrawn before the kernel drops it.
+    const kept = new Set(intent.vips);
+    if (this.#intent?.vips.some((vip) => !kept.has(vip))) await this.#announce(intent, false);
+    const { environment, devices, unreachable } = this.#kernel.observe(intent);
+    const changes = this.#kernel.applyRouting(intent, devices);
+    const transactions =
+      this.#kernel.applyTable(slowPath(intent)) + this.#kernel.applyTable(fastPath(intent, environment));
+    this.#intent = intent;
+    if (changes + transactions > 0 || this.#appliedAt === undefined) {
+      this.#generation++;
+      this.#appliedAt = new Date(clock.nowMs()).toISOString();
+      log.info(
+        { generation: this.#generation, changes, transactions, vips: intent.vips.length, targets: intent.legs.size },
+        "programmed",
+      );
+    }
+    await this.#announce(intent, false);
+    this.#report(intent, unreachable);
+    return undefined;
+  }
+
+  /** The Gateway went, or its parameters did: nothing is attracted; what the kernel has stays for packets under way. */
+  async #forgetGateway(): Promise<undefined> {
+    const { gateway, log } = this.#options;
+    if (this.#intent) await this.#announce(this.#intent, true);
+    this.#reportOnce(
+      `Gateway ${gateway.namespace}/${gateway.name} is not there, is not of our class or has no valid GatewayParameters`,
+      log,
+    );
+    return undefined;
+  }
+
+  async #announce(intent: Intent, withdraw: boolean): Promise<void> {
+    const content = programmedOf(intent, this.#generation, withdraw);
+    const text = JSON.stringify(content.vips);
+    if (text === this.#written) return;
+    await writeProgrammed(this.#options.runDir, content);
+    this.#written = text;
+  }
+
+  #report(intent: Intent, unreachable: ReadonlyMap<string, string>): void {
+    const lines = [
+      ...intent.problems.map(({ object, message }) => `${object.kind} ${object.namespace}/${object.name}: ${message}`),
+      ...unreachable.values(),
+    ];
+    this.#reportOnce(lines.join("\n"), this.#options.log);
+  }
+
+  #reportOnce(text: string, log: Log): void {
+    if (text === this.#reported) return;
+    this.#reported = text;
+    for (const line of text.split("\n")) if (line !== "") log.warn({}, line);
+  }
+
+  /** Withdraw first; the tables stay, so that packets under way and peers that are slow to move still find them. */
+  async #stop(running: Promise<void>): Promise<void> {
+    const { drainMs, log } = this.#options;
+    this.#work.abort();
+    await running;
+    if (this.#intent) {
+      await this.#announce(this.#intent, true);
+      log.info({ drainMs }, "withdrawn; waiting for the routers to move");
+      await pause(drainMs, new AbortController().signal);
+    }
+    this.#kernel.close();
+  }
+}

@@ -1,0 +1,68 @@
+import { join } from "node:path";
+import pino, { type Logger } from "pino";
+import { DirectoryStore } from "../store/directory-store.ts";
+import type { ObjectStore } from "../store/object-store.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import { type Endpoints, serve } from "./http-server.ts";
+
+/** What every process of the system is started with. */
+export interface ProcessOptions {
+  /** Folder of the user's manifests. */
+  readonly manifests: string;
+  /** Folder of generated objects and statuses. */
+  readonly state: string;
+  /** Folder of the process's socket, `<run-dir>/<process>.sock`. */
+  readonly runDir: string;
+  readonly logLevel: string;
+}
+
+export interface ProcessContext {
+  readonly store: ObjectStore;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly runDir: string;
+  /** Aborts on SIGTERM and SIGINT. */
+  readonly signal: AbortSignal;
+}
+
+/** A process at work: what it tells about itself, and when it has ended. */
+export interface RunningProcess extends Endpoints {
+  readonly done: Promise<void>;
+}
+
+/**
+ * Starts a process: log, store, signals and HTTP endpoints, then `start`. Resolves when it has ended. A second SIGTERM
+ * or SIGINT ends it at once.
+ */
+export async function runProcess(
+  name: "controller" | "proxy" | "frontend" | "node",
+  options: ProcessOptions,
+  start: (context: ProcessContext) => Promise<RunningProcess>,
+): Promise<void> {
+  const log = pino({ name, level: options.logLevel, base: {} });
+  const stop = new AbortController();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.on(signal, () => {
+      if (stop.signal.aborted) process.exit(1);
+      log.info({ signal }, "stopping");
+      stop.abort();
+    });
+  }
+  // The store must outlive the process's own shutdown: the last status is written while it stops.
+  const closeStore = new AbortController();
+  const { manifests, state, runDir } = options;
+  const store = new DirectoryStore({ manifests, state, log, signal: closeStore.signal, sweeps: name === "controller" });
+  const running = await start({ store, log, clock: systemClock, runDir, signal: stop.signal });
+  const server = await serve(join(runDir, `${name}.sock`), running, (err) =>
+    log.error({ err }, "cannot answer a request"),
+  );
+  log.info({ pid: process.pid, manifests, state, runDir }, "started");
+  try {
+    await running.done;
+  } finally {
+    server.close();
+    server.closeAllConnections();
+    closeStore.abort();
+  }
+  log.info("stopped");
+}
