@@ -38,7 +38,7 @@ test("each kind of change is reported, and nothing after close", async () => {
   for (const [kind, args] of changes) {
     seen.length = 0;
     bed.ip(...args);
-    await vi.waitFor(() => expect(seen.flat()).toContain(kind), { interval: 2 });
+    await vi.waitFor(() => expect(seen.flat()).toContain(kind), { interval: 2, timeout: 20_000 });
   }
   stop.abort();
   seen.length = 0;
@@ -67,7 +67,10 @@ test("a storm is reported a few times only, and as everything when events were l
   });
   expect(applyRoutes(socket, { add: routes, replace: [], delete: [] })).toEqual([]);
   // 3,000 events do not fit the socket's buffer, and a rule never changed.
-  await vi.waitFor(() => expect(seen.flat()).toEqual(expect.arrayContaining(["route", "rule"])), { interval: 2 });
+  await vi.waitFor(() => expect(seen.flat()).toEqual(expect.arrayContaining(["route", "rule"])), {
+    interval: 2,
+    timeout: 20_000,
+  });
   expect(seen.length).toBeLessThan(10);
   socket.close();
   stop.abort();

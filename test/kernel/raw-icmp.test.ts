@@ -56,7 +56,7 @@ function ipv6(source: string, destination: string): Uint8Array {
 test("IPv4: sends a whole packet and receives the error it causes, but no echo", async () => {
   const { icmp, packets } = open(4);
   icmp.sendRaw(ipv4("10.9.0.1", "10.9.0.2"));
-  await vi.waitFor(() => expect(packets).toHaveLength(1), { interval: 2 });
+  await vi.waitFor(() => expect(packets).toHaveLength(1), { interval: 2, timeout: 20_000 });
   const [packet] = packets;
   expect([...(packet?.subarray(12, 20) ?? [])]).toEqual([10, 9, 0, 2, 10, 9, 0, 1]);
   expect([packet?.[9], packet?.[20], packet?.[21]]).toEqual([1, 3, 3]);
@@ -70,7 +70,7 @@ test("IPv6: the header is rebuilt", async () => {
   const { icmp, packets } = open(6);
   const sent = ipv6("fd09:0::1", "fd09:0::2");
   icmp.sendRaw(sent);
-  await vi.waitFor(() => expect(packets).toHaveLength(1), { interval: 2 });
+  await vi.waitFor(() => expect(packets).toHaveLength(1), { interval: 2, timeout: 20_000 });
   const [packet] = packets;
   expect(packet?.subarray(8, 24)).toEqual(addressBytes("fd09:0::2"));
   expect(packet?.subarray(24, 40)).toEqual(addressBytes("fd09:0::1"));

@@ -7,6 +7,7 @@ import {
 } from "#shared/kernel/kernel-error.ts";
 import { getLink } from "#shared/kernel/links.ts";
 import { type NetlinkSocket, openNetlink } from "#shared/kernel/netlink-socket.ts";
+import { writeSysctl } from "#shared/kernel/network-namespace.ts";
 import { planRoutes } from "#shared/kernel/plan-routes.ts";
 import { lookupRoute } from "#shared/kernel/route-lookup.ts";
 import {
@@ -198,6 +199,7 @@ describe("routes", () => {
     });
     expect(lookupRoute(socket, "8.8.8.8")).toEqual({ reachable: false, code: "ENETUNREACH" });
     expect(lookupRoute(socket, "2001:db8::1")).toEqual({ reachable: false, code: "ENETUNREACH" });
+    writeSysctl(bed.netns, "net/ipv4/conf/a0/forwarding", 1); // a lookup for an arriving packet is one for forwarding
     bed.ip("rule", "add", "fwmark", "0x5", "table", "300", "pref", "10");
     addRoute(socket, route("8.8.8.8/32", ["10.9.0.2"], { table: 300 }));
     expect(lookupRoute(socket, "8.8.8.8", { mark: 5, from: "10.9.1.1" })).toMatchObject({

@@ -1,0 +1,89 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openNetlink } from "#shared/kernel/netlink-socket.ts";
+import { withNetns } from "#shared/kernel/network-namespace.ts";
+import { planRoutes } from "#shared/kernel/plan-routes.ts";
+import { applyRoutes, listRoutes, type Route } from "#shared/kernel/routes.ts";
+import { makeTestbed, type Testbed } from "./testbed.ts";
+
+let bed: Testbed;
+beforeAll(() => {
+  bed = makeTestbed("swap");
+  bed.peerIp("link", "set", "lo", "up");
+  bed.peerIp("route", "add", "local", "10.60.0.0/24", "dev", "lo");
+  bed.peerIp("-6", "route", "add", "local", "fd60::/64", "dev", "lo");
+  for (const index of [0, 1]) {
+    bed.peerIp("addr", "add", `10.9.${index}.3/24`, "dev", `b${index}`);
+    bed.peerIp("-6", "addr", "add", `fd09:${index}::3/64`, "dev", `b${index}`, "nodad");
+  }
+});
+afterAll(() => bed.remove());
+
+/** Datagrams that reached the peer: nobody listens, so each counts as one without a port. */
+function arrived(family: 4 | 6): number {
+  return withNetns(bed.peer, () => {
+    if (family === 6)
+      return Number(/^Udp6NoPorts\s+(\d+)/m.exec(readFileSync("/proc/thread-self/net/snmp6", "utf8"))?.[1]);
+    const [names, values] = readFileSync("/proc/thread-self/net/snmp", "utf8").match(/^Udp: .*$/gm) ?? [];
+    return Number(values?.split(" ")[names?.split(" ").indexOf("NoPorts") ?? -1]);
+  });
+}
+
+test.each([4, 6] as const)("IPv%i: 300 replacements of an ECMP route under traffic lose nothing", async (family) => {
+  const gateways = ["0", "1"].flatMap((net) =>
+    ["2", "3"].map((host) => (family === 4 ? `10.9.${net}.${host}` : `fd09:${net}::${host}`)),
+  );
+  const destination = family === 4 ? "10.60.0.0/24" : "fd60::/64";
+  // The kernel's own names, so that a plan of a set that is in force is empty: devices are given.
+  const socket = openNetlink({ netns: bed.netns });
+  const devices = new Map(
+    bed.ipJson("link").flatMap((link) => {
+      const { ifname, ifindex } = Object(link);
+      return [[String(ifname), Number(ifindex)]];
+    }),
+  );
+  const hop = (gateway: string) => ({
+    gateway,
+    ifindex: devices.get(/^(10\.9\.0|fd09:0:)/.test(gateway) ? "a0" : "a1"),
+  });
+  const sets = [[0, 1], [2, 3], [0, 1, 2, 3], [3], [1, 2], [0]].map((members) =>
+    members.map((index) => hop(gateways[index] ?? "")),
+  );
+  const apply = (nextHops: Route["nextHops"]) => {
+    const actual = listRoutes(socket, { table: 254, protocol: 77 }).filter(
+      (route) => route.destination === destination,
+    );
+    const desired: Route[] = [{ destination, table: 254, protocol: 77, nextHops }];
+    expect(applyRoutes(socket, planRoutes(desired, actual))).toEqual([]);
+    const after = listRoutes(socket, { table: 254, protocol: 77 }).filter((route) => route.destination === destination);
+    expect(planRoutes(desired, after)).toEqual({ add: [], replace: [], delete: [] });
+  };
+  apply(gateways.map(hop));
+  const targets = Array.from({ length: 32 }, (_, index) =>
+    family === 4 ? `10.60.0.${index + 1}` : `fd60::${index + 1}`,
+  );
+  const before = arrived(family);
+  const sender = withNetns(bed.netns, () =>
+    spawn(process.execPath, [new URL("udp-stream.ts", import.meta.url).pathname, "9", ...targets], {
+      stdio: ["pipe", "pipe", "inherit"],
+    }),
+  );
+  let output = "";
+  sender.stdout.on("data", (chunk) => {
+    output += chunk;
+  });
+  await once(sender.stdout, "data");
+  for (let round = 0; round < 300; round++) {
+    apply(sets[round % sets.length] ?? []);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  sender.stdin.end("stop");
+  await once(sender, "close");
+  const { sent, failed } = JSON.parse(output);
+  expect(failed).toBe(0);
+  expect(sent).toBeGreaterThan(500);
+  expect(arrived(family) - before).toBe(sent);
+  socket.close();
+});
