@@ -27,12 +27,12 @@ export const isExpression: Guard<Expression> = (value): value is Expression => {
   }
 };
 
-export const isCounts: Guard<Counts> = fields<Counts>({ packets: isNumber, bytes: isNumber }, {});
+const isCounts: Guard<Counts> = fields<Counts>({ packets: isNumber, bytes: isNumber }, {});
 export const isIpFamily = oneOf("ip", "ip6");
 export const isMapElement: Guard<MapElement> = pairOf(isExpression, isExpression);
 export const isMapLookup = fields<MapLookup>({ key: isExpression, data: isExpression }, {});
 export const isStrings: Guard<string | readonly string[]> = either(isString, listOf(isString));
-export const isChainTarget = fields<{ readonly target: string }>({ target: isString }, {});
+const isChainTarget = fields<{ readonly target: string }>({ target: isString }, {});
 export const verdictGuards = {
   accept: isNull,
   drop: isNull,

@@ -1,4 +1,3 @@
-import { extname } from "node:path";
 import { DEFAULT_LIBRARY, type LibraryOptions } from "./nftables.ts";
 import { QueuedRunner } from "./runner.ts";
 import { ThreadEngine } from "./thread-engine.ts";
@@ -12,6 +11,6 @@ import { ThreadEngine } from "./thread-engine.ts";
  */
 export class NftablesWorker extends QueuedRunner {
   constructor({ library = DEFAULT_LIBRARY }: LibraryOptions = {}) {
-    super("worker", new ThreadEngine(library, new URL(`./worker-thread${extname(import.meta.url)}`, import.meta.url)));
+    super("worker", new ThreadEngine(library, new URL("./worker-thread.ts", import.meta.url)));
   }
 }

@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { readdirSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
   concat,
@@ -74,6 +75,17 @@ describe("run", () => {
     expect(nft.list({ table: { family, name: table } })).toHaveLength(2);
   });
 
+  it("leaves no file open, whatever becomes of the commands", () => {
+    const openFiles = () => readdirSync("/proc/self/fd").length;
+    nft.run("list tables\nlist tables");
+    const before = openFiles();
+    for (let round = 0; round < 50; round += 1) {
+      nft.run("list tables\nlist tables");
+      failure(() => nft.run("list tables\nadd foo"));
+    }
+    expect(openFiles()).toBe(before);
+  });
+
   it("takes ten megabytes of text", () => {
     nft.run(`# ${"x".repeat(10 << 20)}`);
     nft.run(`${`# ${"x".repeat(98)}\n`.repeat(105_000)}add chain netdev cw-t a`);
@@ -121,6 +133,7 @@ describe("errors", () => {
     ["ENODEV", 'add rule netdev cw-t x fwd to "cw-nope"', { column: 31 }],
     ["EBUSY", "delete chain netdev cw-t x", { line: 1 }],
     ["EOVERFLOW|ENFILE|ENOSPC", "add element netdev cw-t two { 1 : 1, 2 : 2, 3 : 3 }", { line: 1 }],
+    ["EINVAL", "add limit netdev cw-t l { rate 0/second }", { line: 1, source: expect.stringContaining("rate 0") }],
     ["ENOTSUP", "add set netdev cw-t s { type mark; flags interval, dynamic; timeout 5s; }", { line: 1 }],
     ["ELOOP|EMLINK|EINVAL", "add rule netdev cw-t x goto y; add rule netdev cw-t y goto x", { line: 1 }],
   ])("tells %s", (codes, command, diagnostic) => {
@@ -321,6 +334,17 @@ describe("the constructs of a load balancer, as text", () => {
         [502, 2],
       ]),
     );
+  });
+
+  it("takes under half a millisecond for one element of 997", () => {
+    const all = Array.from({ length: 997 }, (_, slot) => `${slot} : 0`).join(", ");
+    nft.run(`add map netdev cw-t m { type mark : mark; size 997; elements = { ${all} }; }`);
+    const times = Array.from({ length: 500 }, (_, round) => {
+      const start = performance.now();
+      nft.run(`delete element netdev cw-t m { ${round} }; add element netdev cw-t m { ${round} : 1 }`);
+      return performance.now() - start;
+    });
+    expect(times.toSorted((a, b) => a - b)[250]).toBeLessThan(0.5);
   });
 
   it("keeps a typeof map with raw payload", () => {
