@@ -1,0 +1,63 @@
+import { commandNode, fetchStatus, waitConverged } from "./control-client.ts";
+import { findTopology } from "./find-topology.ts";
+import { LabError } from "./lab-error.ts";
+import { findRunningLab, labFolder, readLabInfo } from "./lab-folder.ts";
+import { launchLab } from "./launch.ts";
+import { renderStatus } from "./render-status.ts";
+import { stopLab } from "./stop-lab.ts";
+
+/** How long `up --wait` and the demo wait for the first convergence. */
+export const CONVERGE_TIMEOUT_MS = 60_000;
+const SETTLE_MS = 500;
+
+/** The program that was started: the lab starts its processes by it. */
+export function entryProgram(): string {
+  const entry = process.argv[1];
+  if (entry === undefined) throw new LabError("cannot tell which program to start the lab's processes with");
+  return entry;
+}
+
+export async function labUp(name: string, topology: string, wait: boolean): Promise<void> {
+  const launched = await launchLab({ name, topologyFile: findTopology(topology), entry: entryProgram() });
+  const option = name === "default" ? "" : ` --name ${name}`;
+  launched.detach();
+  if (wait) await waitConverged(launched.folder, { timeoutMs: CONVERGE_TIMEOUT_MS, settleMs: SETTLE_MS });
+  console.log(
+    `lab ${name} is ${wait ? "ready" : "up"}: ${launched.topology.nodes.map((node) => node.name).join(", ")}`,
+  );
+  console.log(`manifests  ${launched.folder.manifests}`);
+  console.log(`look       causeway lab status${option}`);
+  console.log(`enter      causeway lab exec${option} client -- sh`);
+  console.log(`stop       causeway lab down${option}`);
+}
+
+export async function labDown(name: string, keepState: boolean): Promise<void> {
+  const folder = labFolder(name);
+  const info = await readLabInfo(folder);
+  if (info === undefined) throw new LabError(`no lab named ${name}`);
+  const { killed } = await stopLab(folder, info, keepState);
+  console.log(
+    `lab ${name} is down${killed ? " (it did not stop by itself and was killed)" : ""}${keepState ? `; its folder is ${folder.root}` : ""}`,
+  );
+}
+
+/** @returns 0 when the lab has converged, 3 when it has not. */
+export async function labStatus(name: string, json: boolean): Promise<number> {
+  const { folder } = await findRunningLab(name);
+  const status = await fetchStatus(folder);
+  console.log(json ? JSON.stringify(status, null, 2) : renderStatus(status));
+  return status.converged ? 0 : 3;
+}
+
+export async function labNode(
+  name: string,
+  action: "stop" | "start",
+  node: string,
+  process: string | undefined,
+): Promise<void> {
+  const { folder } = await findRunningLab(name);
+  await commandNode(folder, action, node, process);
+  console.log(
+    `${process === undefined ? node : `${process} of ${node}`} ${action === "stop" ? "is down until `lab start`" : "started"}`,
+  );
+}

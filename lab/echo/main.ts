@@ -1,0 +1,53 @@
+import { rm } from "node:fs/promises";
+import { createServer } from "node:http";
+import { join } from "node:path";
+import { LabError } from "../lab-error.ts";
+import { tcpEcho } from "./tcp-echo.ts";
+import { UdpEcho } from "./udp-echo.ts";
+
+export interface EchoOptions {
+  readonly name: string;
+  readonly tcp: readonly string[];
+  readonly udp: readonly string[];
+  readonly runDir?: string;
+}
+
+/** Serves until the process is ended. @throws LabError for options that make no sense or a port that is taken. */
+export async function echoMain({ name, tcp, udp, runDir }: EchoOptions): Promise<void> {
+  if (!/^[\x21-\x7e]{1,63}$/.test(name))
+    throw new LabError(`--name ${JSON.stringify(name)} must be 1-63 printable characters without blanks`);
+  if (tcp.length + udp.length === 0) throw new LabError("echo has nothing to serve: give --tcp PORT or --udp PORT");
+  for (const text of tcp) await listening(`TCP port ${text}`, tcpEcho(name, parsePort(text)));
+  for (const text of udp) await listening(`UDP port ${text}`, UdpEcho.listen(name, parsePort(text)));
+  if (runDir !== undefined) await serveReadiness(join(runDir, "echo.sock"));
+  console.log(`${name} answers on TCP ${tcp.join(", ") || "-"}, UDP ${udp.join(", ") || "-"}`);
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (/^[0-9]{1,5}$/.test(text) && port >= 1 && port <= 65_535) return port;
+  throw new LabError(`port ${JSON.stringify(text)} must be 1-65535`);
+}
+
+async function listening<T>(what: string, ready: Promise<T>): Promise<T> {
+  try {
+    return await ready;
+  } catch (cause) {
+    throw new LabError(`cannot listen on ${what}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    });
+  }
+}
+
+async function serveReadiness(socketPath: string): Promise<void> {
+  // A killed predecessor leaves its socket behind.
+  await rm(socketPath, { force: true });
+  const server = createServer((request, response) => {
+    request.resume();
+    response.writeHead(request.url === "/readyz" ? 200 : 404, { connection: "close" }).end();
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(socketPath, resolve);
+  });
+}

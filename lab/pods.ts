@@ -1,0 +1,68 @@
+import { stringify } from "yaml";
+import { GATEWAY_NAME_LABEL, NETWORK_STATUS_ANNOTATION } from "#shared/api/names.ts";
+import type { ResolvedNode, ResolvedTopology } from "./resolve-topology.ts";
+
+const NETWORKS_ANNOTATION = "k8s.v1.cni.cncf.io/networks";
+
+/** A node that stands for a Pod: a target or a gateway instance. */
+export interface LabPod {
+  readonly namespace: string;
+  readonly name: string;
+  readonly node: string;
+  readonly ips: readonly string[];
+}
+
+function podNamespace({ spec }: ResolvedNode): string | undefined {
+  if (spec.role === "target") return spec.namespace;
+  return spec.role === "gateway" ? spec.gateway.split("/")[0] : undefined;
+}
+
+/** The Pods of a lab, in the order of the topology. */
+export function labPods(topology: ResolvedTopology): LabPod[] {
+  return topology.nodes.flatMap((node) => {
+    const namespace = podNamespace(node);
+    const first = node.attachments[0];
+    const ips = [first?.ipv4, first?.ipv6].filter((address) => address !== undefined);
+    return namespace === undefined ? [] : [{ namespace, name: node.name, node: node.name, ips }];
+  });
+}
+
+/** `pods.yaml`: the Pods with the annotations that Multus writes on a cluster. Pure. */
+export function podManifests(topology: ResolvedTopology): string {
+  const documents = topology.nodes.flatMap((node) => {
+    const namespace = podNamespace(node);
+    if (namespace === undefined || (node.spec.role !== "target" && node.spec.role !== "gateway")) return [];
+    const attachments = node.attachments.map((attachment) => {
+      const nad = topology.segments.find(({ name }) => name === attachment.segment)?.nad ?? attachment.segment;
+      const ips = [attachment.ipv4, attachment.ipv6].filter((address) => address !== undefined);
+      return { name: `${namespace}/${nad}`, interface: attachment.interface, ips, mac: attachment.mac };
+    });
+    const gateway = node.spec.role === "gateway" ? { [GATEWAY_NAME_LABEL]: node.spec.gateway.split("/")[1] } : {};
+    const host = topology.segments
+      .flatMap(({ vxlan }) => vxlan?.hosts ?? [])
+      .find(({ members }) => members.includes(node.name));
+    return [
+      {
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: {
+          name: node.name,
+          namespace,
+          labels: { ...node.spec.labels, ...gateway },
+          annotations: {
+            [NETWORKS_ANNOTATION]: JSON.stringify(
+              attachments.map(({ name, interface: device }) => ({
+                name: name.slice(namespace.length + 1),
+                namespace,
+                interface: device,
+              })),
+            ),
+            [NETWORK_STATUS_ANNOTATION]: JSON.stringify(attachments),
+          },
+        },
+        spec: { nodeName: host?.name ?? node.name },
+      },
+    ];
+  });
+  return documents.map((document) => `---\n${stringify(document, { lineWidth: 0 })}`).join("");
+}

@@ -1,0 +1,193 @@
+import { randomBytes } from "node:crypto";
+import { LabError } from "../lab-error.ts";
+import type { ExchangeResult, Flow } from "./flow.ts";
+import type { TrafficOptions } from "./options.ts";
+import { requestPayload } from "./payload.ts";
+import { type Broken, type Moved, Tally, type TrafficReport } from "./report.ts";
+import { TcpFlow } from "./tcp-flow.ts";
+import { UdpFlow } from "./udp-flow.ts";
+import { Watchdog } from "./watchdog.ts";
+
+/** Bounds the lists of broken and moved flows. */
+const EVENT_LIMIT = 10_000;
+const LOCAL_RETRY_MS = 20;
+
+/**
+ * Sends traffic until its number or duration is reached, or `signal` aborts, and counts.
+ * @throws LabError when this machine cannot send at all: no such source address, no ports left…
+ */
+export async function runTraffic(options: TrafficOptions, signal: AbortSignal): Promise<TrafficReport> {
+  return await new TrafficRun(options, signal).run();
+}
+
+/** Traffic that can be looked at while it goes. */
+export class TrafficRun {
+  readonly #options: TrafficOptions;
+  readonly #watchdog = new Watchdog();
+  readonly #tally = new Tally();
+  readonly #name = randomBytes(3).toString("hex");
+  readonly #broken: Broken[] = [];
+  readonly #moved: Moved[] = [];
+  readonly #started = performance.now();
+  readonly #stop: AbortSignal;
+  #tokens = 0;
+  #held = 0;
+  #localSince: number | undefined;
+
+  constructor(options: TrafficOptions, signal: AbortSignal) {
+    this.#options = options;
+    const { durationMs } = options;
+    this.#stop =
+      durationMs === undefined ? signal : AbortSignal.any([signal, AbortSignal.timeout(Math.round(durationMs))]);
+  }
+
+  async run(): Promise<TrafficReport> {
+    await (this.#options.keep ? this.#holdAll() : this.#exchangeAll());
+    return this.report();
+  }
+
+  /** What has been counted so far. */
+  report(): TrafficReport {
+    const { keep, address, port, protocol } = this.#options;
+    const to = address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+    const report = this.#tally.report(to, protocol, performance.now() - this.#started);
+    return keep ? { ...report, held: this.#held, broken: this.#broken, moved: this.#moved } : report;
+  }
+
+  #open(): Flow {
+    const Kind = this.#options.protocol === "tcp" ? TcpFlow : UdpFlow;
+    return new Kind(this.#options, this.#watchdog);
+  }
+
+  /** `concurrency` workers, each taking the next exchange when the rate allows it. */
+  async #exchangeAll(): Promise<void> {
+    const { connections, concurrency, rate } = this.#options;
+    let begun = 0;
+    const worker = async () => {
+      while (begun < connections && !this.#stop.aborted) {
+        const number = begun;
+        begun += 1;
+        if (rate !== undefined) {
+          await this.#pause(this.#started + (number * 1000) / rate - performance.now());
+          if (this.#stop.aborted) return;
+        }
+        await this.#exchangeOnce();
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(concurrency, connections) }, worker));
+  }
+
+  /** One flow of its own; tried again while this machine cannot send. */
+  async #exchangeOnce(): Promise<void> {
+    for (;;) {
+      const flow = this.#open();
+      const counted = await this.#exchange(flow);
+      flow.close();
+      if (counted !== undefined || this.#stop.aborted) return;
+    }
+  }
+
+  /** @returns undefined when nothing was sent because of this machine. */
+  async #exchange(flow: Flow): Promise<Exclude<ExchangeResult, { outcome: "local" }> | undefined> {
+    const request = requestPayload(this.#tokens, this.#name, this.#options.payloadBytes);
+    this.#tokens += 1;
+    const startedMs = performance.now();
+    const result = await flow.exchange(request);
+    if (result.outcome === "local") {
+      await this.#waitForLocal(result.message);
+      return undefined;
+    }
+    this.#localSince = undefined;
+    if (result.outcome === "answered") this.#tally.answered(result.target, performance.now() - startedMs);
+    else this.#tally.lost(result.outcome);
+    return result;
+  }
+
+  async #waitForLocal(message: string): Promise<void> {
+    this.#tally.localRetries += 1;
+    const now = performance.now();
+    this.#localSince ??= now;
+    if (now - this.#localSince > this.#options.timeoutMs) throw new LabError(`this machine cannot send: ${message}`);
+    await this.#pause(LOCAL_RETRY_MS);
+  }
+
+  async #holdAll(): Promise<void> {
+    const { connections, rate, intervalMs } = this.#options;
+    // Spread the beginnings over an interval, so that the load is even.
+    const gapMs = rate === undefined ? Math.min(intervalMs / connections, 1) : 1000 / rate;
+    await Promise.all(Array.from({ length: connections }, (_, number) => this.#hold(number, number * gapMs)));
+  }
+
+  async #hold(number: number, delayMs: number): Promise<void> {
+    await this.#pause(delayMs);
+    let flow: Flow | undefined;
+    let target = "";
+    const broke = (outcome: Broken["outcome"]) => {
+      if (this.#broken.length >= EVENT_LIMIT) return;
+      const at = new Date().toISOString();
+      this.#broken.push({
+        connection: number,
+        sourcePort: flow?.sourcePort ?? 0,
+        target,
+        afterMs: this.#elapsedMs(),
+        at,
+        outcome,
+      });
+    };
+    const ended = new AbortController();
+    const stop = AbortSignal.any([this.#stop, ended.signal]);
+    while (!stop.aborted) {
+      if (flow === undefined) {
+        flow = this.#open();
+        flow.onIdleBreak = (result) => {
+          ended.abort();
+          if (result.outcome !== "answered" && result.outcome !== "local") broke(result.outcome);
+        };
+      }
+      const result = await this.#exchange(flow);
+      if (result === undefined) {
+        flow.close();
+        flow = undefined;
+        continue;
+      }
+      if (result.outcome === "answered") {
+        if (target === "") this.#held += 1;
+        else if (target !== result.target && this.#moved.length < EVENT_LIMIT) {
+          this.#moved.push({
+            connection: number,
+            sourcePort: flow.sourcePort,
+            from: target,
+            to: result.target,
+            afterMs: this.#elapsedMs(),
+          });
+        }
+        target = result.target;
+      } else {
+        broke(result.outcome);
+        // A datagram that is lost leaves the flow as it was; a TCP connection is over.
+        if (this.#options.protocol === "tcp") break;
+      }
+      await this.#pause(this.#options.intervalMs, stop);
+    }
+    if (flow !== undefined) flow.onIdleBreak = undefined;
+    flow?.close();
+  }
+
+  #elapsedMs(): number {
+    return Math.round(performance.now() - this.#started);
+  }
+
+  /** Sleeps, or returns at once when the run is over. */
+  #pause(delayMs: number, stop: AbortSignal = this.#stop): Promise<void> {
+    if (delayMs <= 0 || stop.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        stop.removeEventListener("abort", done);
+        resolve();
+      };
+      const timer = setTimeout(done, delayMs);
+      stop.addEventListener("abort", done, { once: true });
+    });
+  }
+}
