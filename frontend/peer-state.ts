@@ -1,0 +1,68 @@
+import { type Family, familyOf, type Ip } from "#shared/net/ip.ts";
+import type { SessionReport } from "./bgp-speaker.ts";
+import type { DesiredPeer, DesiredState } from "./desired-state.ts";
+
+/**
+ * Established: the session is up. Connecting: it is not, and is being tried. PrefixLimit: closed, the router announced
+ * too much. Static: there is no session to have. Refused: the object, the daemon or the interfaces do not allow it.
+ */
+export type PeerPhase = "Established" | "Connecting" | "PrefixLimit" | "Static" | "Refused";
+
+export interface PeerState {
+  readonly name: string;
+  readonly address: Ip;
+  readonly family: Family;
+  readonly state: PeerPhase;
+  /** When it came into this state. */
+  readonly sinceMs: number;
+  readonly message: string;
+}
+
+/** What is known about the sessions. */
+export interface SpeakerView {
+  /** Why the daemon is not there; undefined while it is. */
+  readonly down: string | undefined;
+  readonly sessions: readonly SessionReport[];
+  /** Why the daemon refused a session, by address. */
+  readonly refusals: ReadonlyMap<Ip, string>;
+}
+
+/** The state of every peer; `before` gives the time of entry to those that stay in their state. */
+export function peerStates(
+  desired: DesiredState,
+  speaker: SpeakerView,
+  before: ReadonlyMap<string, PeerState>,
+  nowMs: number,
+): PeerState[] {
+  return desired.peers.map((peer) => {
+    const { state, message } = phaseOf(peer, speaker, before.get(peer.name));
+    const address = peer.type === "session" ? peer.session.address : peer.address;
+    const last = before.get(peer.name);
+    const sinceMs = last?.state === state && last.address === address ? last.sinceMs : nowMs;
+    return { name: peer.name, address, family: familyOf(address), state, sinceMs, message };
+  });
+}
+
+function phaseOf(
+  peer: DesiredPeer,
+  speaker: SpeakerView,
+  last: PeerState | undefined,
+): { readonly state: PeerPhase; readonly message: string } {
+  if (peer.type === "static") return { state: "Static", message: `next hop on ${peer.interface}` };
+  if (peer.type === "refused") return { state: "Refused", message: peer.problem };
+  const { address, port, maxPrefixes } = peer.session;
+  if (speaker.down !== undefined) return { state: "Connecting", message: `gobgpd is not running: ${speaker.down}` };
+  const refusal = speaker.refusals.get(address);
+  if (refusal !== undefined) return { state: "Refused", message: refusal };
+  const phase = speaker.sessions.find((session) => session.address === address)?.phase;
+  if (phase === "Established") return { state: "Established", message: "" };
+  if (phase === "PrefixLimit") {
+    const message = `the router announced more than spec.import.maxPrefixes (${maxPrefixes}); raise it or filter there`;
+    return { state: "PrefixLimit", message };
+  }
+  // The states of RFC 4271 before Established alternate with every attempt; naming them would rewrite the status each time.
+  const lost =
+    last?.state === "Established" || (last?.state === "Connecting" && last.message.startsWith("session lost"));
+  const target = `${address} port ${port} from ${peer.session.localAddress}`;
+  return { state: "Connecting", message: lost ? `session lost; connecting to ${target}` : `connecting to ${target}` };
+}

@@ -1,0 +1,77 @@
+import type { LearnedPath } from "./bgp-speaker.ts";
+import type { DesiredState } from "./desired-state.ts";
+import type { ExternalInterface } from "./external-interface.ts";
+import type { Log } from "./log.ts";
+import type { PeerState } from "./peer-state.ts";
+import { desiredRoutes, holding, planRoutes, type ReturnRoutes } from "./return-routes.ts";
+
+/** Some routes could not be placed; the others are. */
+export class RoutesIncompleteError extends Error {
+  override readonly name = "RoutesIncompleteError";
+}
+
+/** Sessions get this long to come up before routes of an earlier run are taken away. */
+const HOLD_MS = 10_000;
+/** After this long a session that came up has told its routes. */
+const SETTLED_MS = 1_000;
+
+/** Keeps the return table as the routers say, and as it was while there is nobody yet to say anything. */
+export class RouteControl {
+  readonly #routes: ReturnRoutes;
+  readonly #log: Log;
+  #holdUntilMs: number | undefined;
+
+  constructor(routes: ReturnRoutes, log: Log) {
+    this.#routes = routes;
+    this.#log = log;
+  }
+
+  /** Knowledge begins anew (our own start, a new daemon): what is in the kernel stays while sessions come up. */
+  hold(nowMs: number): void {
+    this.#holdUntilMs = nowMs + HOLD_MS;
+  }
+
+  /** @throws RoutesIncompleteError. Answers after how many milliseconds to look again. */
+  async converge(
+    desired: DesiredState,
+    interfaces: readonly ExternalInterface[],
+    states: readonly PeerState[],
+    learned: readonly LearnedPath[],
+    nowMs: number,
+  ): Promise<number | undefined> {
+    const present = await this.#routes.list();
+    const known = desiredRoutes(desired, interfaces, learned);
+    const againMs = this.#holdLeftMs(desired, states, nowMs);
+    const wanted = againMs === undefined ? known : holding(known, present);
+    const problems: unknown[] = [];
+    for (const change of planRoutes(wanted, present)) {
+      try {
+        if (change.type === "replace") await this.#routes.replace(change.route);
+        else await this.#routes.remove(change.prefix);
+        this.#log.info(
+          change.type === "replace" ? { ...change.route } : { prefix: change.prefix },
+          `${change.type} route`,
+        );
+      } catch (error) {
+        problems.push(error);
+      }
+    }
+    if (problems.length > 0) {
+      const text = problems.map((problem) => (problem instanceof Error ? problem.message : String(problem))).join("; ");
+      throw new RoutesIncompleteError(text, { cause: problems[0] });
+    }
+    return againMs;
+  }
+
+  #holdLeftMs(desired: DesiredState, states: readonly PeerState[], nowMs: number): number | undefined {
+    if (this.#holdUntilMs === undefined) return undefined;
+    const waiting = desired.peers.filter((peer) => peer.type !== "static");
+    const up = states.filter((state) => state.state === "Established");
+    const settledAtMs = Math.max(0, ...up.map((state) => state.sinceMs + SETTLED_MS));
+    const allUp = waiting.length > 0 && waiting.every((peer) => up.some((state) => state.name === peer.name));
+    const leftMs = (allUp ? Math.min(settledAtMs, this.#holdUntilMs) : this.#holdUntilMs) - nowMs;
+    if (leftMs > 0) return leftMs;
+    this.#holdUntilMs = undefined;
+    return undefined;
+  }
+}

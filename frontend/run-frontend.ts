@@ -1,0 +1,244 @@
+import { mkdir } from "node:fs/promises";
+import { GATEWAY_NAME_LABEL } from "#shared/api/names.ts";
+import { watchProgrammed } from "#shared/instance/programmed.ts";
+import { openNetlink } from "#shared/kernel/netlink-socket.ts";
+import type { ObjectStore } from "#shared/store/object-store.ts";
+import type { Clock } from "./clock.ts";
+import { ConvergeLoop } from "./converge-loop.ts";
+import { type DesiredState, desiredState } from "./desired-state.ts";
+import { type ExternalInterface, parametersOf } from "./external-interface.ts";
+import { type FrontendStatus, frontendStatus } from "./frontend-status.ts";
+import { GobgpSpeaker } from "./gobgp-speaker.ts";
+import { findGobgpd, GobgpdProcess } from "./gobgpd-process.ts";
+import { InstanceReporter } from "./instance-reporter.ts";
+import { KernelReturnRoutes, readInterfaces } from "./kernel-network.ts";
+import type { Log } from "./log.ts";
+import { pause, within } from "./pause.ts";
+import { type PeerState, peerStates } from "./peer-state.ts";
+import { ProgrammedSource } from "./programmed-source.ts";
+import { NO_DAMPINGS, readiness, SHUTTING_DOWN } from "./readiness.ts";
+import { desiredRoutes, type ReturnRoute } from "./return-routes.ts";
+import { RouteControl } from "./route-control.ts";
+import { type SpeakerControl, SpeakerStartError } from "./speaker-control.ts";
+import { SpeakerSupervisor } from "./speaker-supervisor.ts";
+
+export interface FrontendOptions {
+  readonly store: ObjectStore;
+  /** The Pod of this gateway instance. */
+  readonly pod: { readonly namespace: string; readonly name: string };
+  /** The Gateway that it is an instance of. */
+  readonly gateway: { readonly namespace: string; readonly name: string };
+  /** Shared with the proxy beside it: programmed.json, gobgpd's socket and pid. On a tmpfs. */
+  readonly runDir: string;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Ends the frontend: VIPs are withdrawn first. */
+  readonly signal: AbortSignal;
+  /** How long routers get to move traffic away between the withdrawal and the end of the sessions. */
+  readonly drainMs: number;
+  /** Where gobgpd and setpriv are looked for: as in the environment variable PATH. */
+  readonly path: string;
+  /** TCP port on which sessions are accepted, on external addresses only. */
+  readonly listenPort?: number;
+  /** Called once with a function that tells the present state. */
+  readonly onStatus?: (status: () => FrontendStatus) => void;
+}
+
+const BGP_PORT = 179;
+/** Addresses and the proxy's file are looked at this often even when nothing told of a change. */
+const RECHECK_MS = 1_000;
+const WITHDRAW_LIMIT_MS = 2_000;
+const REPORT_LIMIT_MS = 1_000;
+
+/**
+ * The frontend of one gateway instance: attracts traffic for the VIPs that the proxy beside it serves, and tells the
+ * kernel where their replies go. Resolves when `signal` has aborted, all VIPs are withdrawn and gobgpd has ended; the
+ * kernel's routes stay.
+ * @throws ProgramMissingError when gobgpd is not installed; StoreUnavailableError.
+ */
+export async function runFrontend(options: FrontendOptions): Promise<void> {
+  const { clock, gateway, log, path, pod, runDir, signal, store } = options;
+  await findGobgpd(path);
+  await mkdir(runDir, { recursive: true });
+  const stop = new AbortController();
+  const stopped = AbortSignal.any([signal, stop.signal]);
+  const netlink = openNetlink();
+  try {
+    const programmed = new ProgrammedSource(runDir, log);
+    const routeControl = new RouteControl(new KernelReturnRoutes(netlink), log);
+    let interfaces: readonly ExternalInterface[] = [];
+    let states: readonly PeerState[] = [];
+    let routes: readonly ReturnRoute[] = [];
+    let dampings = NO_DAMPINGS;
+    let seen: SpeakerControl | undefined;
+
+    const supervisor = new SpeakerSupervisor({
+      launch: async () => {
+        const daemon = await GobgpdProcess.start({ runDir, path, log });
+        try {
+          return { daemon, speaker: await GobgpSpeaker.connect(daemon.socket) };
+        } catch (error) {
+          await daemon.kill();
+          throw error;
+        }
+      },
+      onChange: () => {
+        speak.wake();
+        observe.wake();
+      },
+      log,
+      signal: stopped,
+    });
+
+    const onObject = (): void => {
+      speak.wake();
+      observe.wake();
+      report.wake();
+    };
+    const view = await store.watch(
+      [
+        { kind: "Gateway" },
+        { kind: "GatewayClass" },
+        { kind: "GatewayParameters" },
+        { kind: "BgpPeer" },
+        { kind: "Secret" },
+        { kind: "Pod", matchLabels: { [GATEWAY_NAME_LABEL]: gateway.name } },
+      ],
+      onObject,
+      stopped,
+    );
+    const reporter = new InstanceReporter({ store, view, pod });
+
+    const look = (): DesiredState => {
+      const object = view.get("Gateway", gateway.namespace, gateway.name);
+      const parameters = object && parametersOf(view, object);
+      const names = parameters?.spec.externalNetworks.map((network) => network.interface) ?? [];
+      interfaces = readInterfaces(netlink, names);
+      return desiredState({
+        view,
+        gateway: object,
+        podName: pod.name,
+        interfaces,
+        programmed: programmed.current,
+        listenPort: options.listenPort ?? BGP_PORT,
+      });
+    };
+
+    const readFile = new ConvergeLoop({
+      name: "programmed",
+      log,
+      signal: stopped,
+      converge: async () => {
+        if (await programmed.refresh()) onObject();
+        return RECHECK_MS;
+      },
+    });
+    const speak = new ConvergeLoop({
+      name: "speaker",
+      log,
+      signal: stopped,
+      converge: async () => {
+        const { control } = supervisor;
+        if (control === undefined) return undefined;
+        try {
+          await control.converge(look());
+        } catch (error) {
+          if (error instanceof SpeakerStartError) await supervisor.replace(control);
+          throw error;
+        } finally {
+          observe.wake();
+        }
+        return RECHECK_MS;
+      },
+    });
+    const observe = new ConvergeLoop({
+      name: "routes",
+      log,
+      signal: stopped,
+      converge: async () => {
+        const { control } = supervisor;
+        if (control !== seen) routeControl.hold(clock.nowMs());
+        seen = control;
+        await control?.observe();
+        const desired = look();
+        const nowMs = clock.nowMs();
+        const speaker = control?.view() ?? { down: supervisor.down, sessions: [], refusals: new Map() };
+        states = peerStates(desired, speaker, new Map(states.map((state) => [state.name, state])), nowMs);
+        report.wake();
+        const learned = control?.learned() ?? [];
+        routes = desiredRoutes(desired, interfaces, learned);
+        const againMs = await routeControl.converge(desired, interfaces, states, learned, nowMs);
+        return Math.min(RECHECK_MS, againMs ?? RECHECK_MS);
+      },
+    });
+    const report = new ConvergeLoop({
+      name: "status",
+      log,
+      signal: stopped,
+      converge: async () => {
+        const nowMs = clock.nowMs();
+        const judged = readiness(look(), states, dampings, nowMs);
+        dampings = judged.dampings;
+        await reporter.report(states, judged.families, nowMs);
+        return judged.againMs;
+      },
+    });
+
+    routeControl.hold(clock.nowMs());
+    watchProgrammed(
+      runDir,
+      () => readFile.wake(),
+      (error) => log.warn({ err: error }, "lost the watch on the run directory; looking at it every second"),
+      stopped,
+    );
+    options.onStatus?.(() =>
+      frontendStatus({
+        gobgpd: supervisor.daemon,
+        states,
+        advertised: supervisor.control?.announced() ?? [],
+        routes,
+        programmedProblem: programmed.problem,
+      }),
+    );
+    await programmed.refresh();
+    const loops = Promise.all([readFile.run(), speak.run(), observe.run(), report.run()]);
+    try {
+      await supervisor.run();
+    } finally {
+      stop.abort();
+      // Whoever is at work with a daemon that does not answer is not waited for: traffic has to move first.
+      await within(WITHDRAW_LIMIT_MS, loops);
+      await shutDown({ supervisor, reporter, log, clock, drainMs: options.drainMs });
+    }
+  } finally {
+    stop.abort();
+    netlink.close();
+  }
+}
+
+/** Withdraw, say so, give the routers time, then end the sessions. */
+async function shutDown(parts: {
+  readonly supervisor: SpeakerSupervisor;
+  readonly reporter: InstanceReporter;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly drainMs: number;
+}): Promise<void> {
+  const { supervisor, reporter, log } = parts;
+  const patience = new AbortController();
+  try {
+    const withdrawn = supervisor.control?.withdrawAll() ?? Promise.resolve();
+    const told = await within(
+      WITHDRAW_LIMIT_MS,
+      withdrawn.then(() => true),
+    );
+    if (told !== true) log.error({ limitMs: WITHDRAW_LIMIT_MS }, "gobgpd did not take the withdrawals; ending it");
+  } catch (error) {
+    log.error({ err: error }, "gobgpd refused the withdrawals; ending it");
+  }
+  const reported = reporter.report([], SHUTTING_DOWN, parts.clock.nowMs()).catch((error: unknown) => {
+    log.warn({ err: error }, "cannot report the shutdown");
+  });
+  await Promise.all([pause(parts.drainMs, patience.signal), within(REPORT_LIMIT_MS, reported)]);
+  await supervisor.stop();
+}
