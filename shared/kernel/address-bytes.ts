@@ -24,10 +24,6 @@ export function formatAddress(bytes: Uint8Array): string {
   throw new KernelInvalidError("address", "EINVAL", `has ${bytes.length} bytes where 4 or 16 are right`);
 }
 
-export function addressFamily(address: string): Family {
-  return addressBytes(address).length === 4 ? 4 : 6;
-}
-
 /** "addr/len" with no host bits set (the kernel refuses them for IPv4 and drops them silently for IPv6). */
 export function prefixBytes(prefix: string): PrefixBytes {
   const match = /^([^/]+)\/(\d{1,3})$/.exec(prefix);

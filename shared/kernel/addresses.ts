@@ -11,7 +11,7 @@ const IFADDRMSG_BYTES = 8;
 const IFA = { address: 1, local: 2, flags: 8, protocol: 11 };
 const IFA_F = { noDad: 0x02, dadFailed: 0x08, tentative: 0x40, noPrefixRoute: 0x200 };
 
-export type AddressScope = "global" | "site" | "link" | "host" | "nowhere";
+type AddressScope = "global" | "site" | "link" | "host" | "nowhere";
 const SCOPES: Readonly<Record<AddressScope, number>> = { global: 0, site: 200, link: 253, host: 254, nowhere: 255 };
 
 export interface InterfaceAddress {

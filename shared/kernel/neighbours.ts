@@ -20,7 +20,7 @@ const STATES = [
   [0x80, "permanent"],
 ] as const;
 
-export type NeighbourState = (typeof STATES)[number][1] | "none";
+type NeighbourState = (typeof STATES)[number][1] | "none";
 
 export interface Neighbour {
   readonly family: Family;

@@ -5,7 +5,8 @@ import { type CanonicalRoute, canonicalRoute, isGatewayRoute, type Route, routeK
 /**
  * The changes that turn `actual` (our routes, from `listRoutes`) into `desired`. A destination that stays is never without
  * a route: additions and replacements come first. Routes without a gateway are added before and deleted after those with
- * one, because the kernel accepts a gateway only where a route leads to it. Throws KernelInvalidError when two desired
+ * one, because the kernel accepts a gateway only where a route leads to it. Desired next hops name their device: the kernel fills
+ * a missing one in, and the route would look changed ever after. Throws KernelInvalidError when two desired
  * routes have the same destination, table and metric: several next hops are one route.
  */
 export function planRoutes(desired: readonly Route[], actual: readonly Route[]): Plan<CanonicalRoute> {

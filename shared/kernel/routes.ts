@@ -68,7 +68,7 @@ export const ROUTE_TYPES = [
 export type RouteType = (typeof ROUTE_TYPES)[number];
 
 /** A way to go: through a gateway, straight out of a device, or both named. */
-export interface NextHop {
+interface NextHop {
   /** Of either family: an IPv4 route may go through an IPv6 gateway (RFC 8950). */
   readonly gateway?: string | undefined;
   readonly ifindex?: number | undefined;
@@ -111,7 +111,7 @@ export interface CanonicalRoute {
   readonly mtu: number | undefined;
 }
 
-export interface CanonicalNextHop {
+interface CanonicalNextHop {
   readonly gateway: string | undefined;
   readonly ifindex: number | undefined;
   readonly onlink: boolean;
@@ -327,7 +327,7 @@ function scopeOf(route: CanonicalRoute): number {
   return SCOPE.universe;
 }
 
-export function parseRoute({ type, payload }: NetlinkMessage): CanonicalRoute | undefined {
+function parseRoute({ type, payload }: NetlinkMessage): CanonicalRoute | undefined {
   const familyByte = readU8(payload, 0);
   if (type !== RTM_NEWROUTE || (familyByte !== AF_INET && familyByte !== AF_INET6)) return undefined;
   const flags = readU32(payload, 8);

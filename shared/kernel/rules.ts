@@ -30,7 +30,7 @@ const ACTIONS = { lookup: 1, goto: 2, nop: 3, blackhole: 6, unreachable: 7, proh
 /** 0xffffffff is the kernel's "does not suppress". */
 const NO_SUPPRESSION = 0xffffffff;
 
-export type RuleAction =
+type RuleAction =
   | { readonly kind: "lookup"; readonly table: number }
   /** Continue at the rule with this priority, which must come later. */
   | { readonly kind: "goto"; readonly priority: number }

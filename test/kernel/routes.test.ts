@@ -198,6 +198,12 @@ describe("routes", () => {
       mtu: 1500,
     });
     expect(lookupRoute(socket, "8.8.8.8")).toEqual({ reachable: false, code: "ENETUNREACH" });
+    addRoute(socket, route("fd71::/64", [], { table: 254, type: "unreachable" }));
+    addRoute(socket, route("10.71.0.0/24", [], { table: 254, type: "prohibit" }));
+    addRoute(socket, route("10.72.0.0/24", [], { table: 254, type: "blackhole" }));
+    expect(lookupRoute(socket, "fd71::1")).toEqual({ reachable: false, code: "EHOSTUNREACH" });
+    expect(lookupRoute(socket, "10.71.0.1")).toEqual({ reachable: false, code: "EACCES" });
+    expect(() => lookupRoute(socket, "10.72.0.1")).toThrow(KernelInvalidError);
     expect(lookupRoute(socket, "2001:db8::1")).toEqual({ reachable: false, code: "ENETUNREACH" });
     writeSysctl(bed.netns, "net/ipv4/conf/a0/forwarding", 1); // a lookup for an arriving packet is one for forwarding
     bed.ip("rule", "add", "fwmark", "0x5", "table", "300", "pref", "10");
