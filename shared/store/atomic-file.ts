@@ -38,10 +38,22 @@ export function unavailable(what: string, path: string, error: unknown): StoreUn
   });
 }
 
+/** As mkdir -p; Node's own recursive one says ENOENT for a read-only file system. */
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    if (codeOf(error) === "EEXIST") return;
+    if (codeOf(error) !== "ENOENT" || dirname(path) === path) throw error;
+    makeFolder(dirname(path));
+    makeFolder(path);
+  }
+}
+
 function withTemporary(path: string, text: string, place: (temporary: string) => void): void {
   const temporary = join(dirname(path), `${TEMPORARY_PREFIX}${randomUUID()}`);
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     writeFileSync(temporary, text, { flag: "wx" });
     place(temporary);
   } catch (error) {

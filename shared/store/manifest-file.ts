@@ -11,6 +11,15 @@ export const MAX_MANIFEST_BYTES = 8 * 1024 * 1024;
 const MAX_ALIAS_COUNT = 100;
 const MAX_LIST_DEPTH = 4;
 
+export type Place = Pick<Problem, "line" | "column">;
+
+export interface ManifestOptions {
+  /** Objects of other kinds are left out, unchecked. All kinds are read when absent. */
+  readonly wants?: (kind: Kind) => boolean;
+  /** Keeps the place of every field, at the cost of the document's syntax tree. */
+  readonly locates?: boolean;
+}
+
 /** One object of ours in a file. */
 export interface ManifestObject {
   readonly ref: ObjectRef;
@@ -18,6 +27,8 @@ export interface ManifestObject {
   readonly column: number;
   /** Undefined when the document is broken; its problems are the file's. */
   readonly object: AnyObject | undefined;
+  /** Where a field stands; without `locates`, where the object does. */
+  readonly placeOf: (path: readonly PropertyKey[]) => Place;
   /** Changes with anything in the document. */
   readonly contentHash: string;
   /** Changes with anything but metadata and status. */
@@ -42,7 +53,6 @@ export interface ManifestFile {
   readonly complete: boolean;
 }
 
-type Place = Pick<Problem, "line" | "column">;
 type Plain = Readonly<Record<string, unknown>>;
 
 function isPlain(value: unknown): value is Plain {
@@ -63,6 +73,11 @@ export function unreadableFile(file: string, message: string, fix?: string): Man
   return { file, objects: [], foreign: [], problems: [problem], complete: false };
 }
 
+/** The refusal of a file that is too large to be looked at. */
+export function tooLarge(file: string, bytes: number): ManifestFile {
+  return unreadableFile(file, `holds ${bytes} bytes; at most ${MAX_MANIFEST_BYTES} are read`, "split it");
+}
+
 /** Reads the documents of one file, collecting what it finds; {@link parseManifest} is its use. */
 class ManifestReader {
   readonly objects: ManifestObject[] = [];
@@ -71,12 +86,12 @@ class ManifestReader {
   complete = true;
   readonly #file: string;
   readonly #lines: LineCounter;
-  readonly #wants: (kind: Kind) => boolean;
+  readonly #options: ManifestOptions;
 
-  constructor(file: string, lines: LineCounter, wants: (kind: Kind) => boolean) {
+  constructor(file: string, lines: LineCounter, options: ManifestOptions) {
     this.#file = file;
     this.#lines = lines;
-    this.#wants = wants;
+    this.#options = options;
   }
 
   readDocument(document: Document.Parsed): void {
@@ -139,10 +154,10 @@ class ManifestReader {
       this.#report(this.#placeOf(node, [verdict.field], start), where, verdict.message, verdict.fix);
       const ref = verdict.kind === undefined ? undefined : this.#refOf(verdict.kind, value);
       if (ref === undefined) this.complete = false;
-      else this.#add(ref, start, value, undefined);
+      else this.#add(ref, start, value, undefined, node);
       return;
     }
-    if (this.#wants(verdict.kind)) this.#readObject(verdict.kind, value, node, start);
+    if (this.#options.wants?.(verdict.kind) !== false) this.#readObject(verdict.kind, value, node, start);
   }
 
   #readObject(kind: Kind, value: Plain, node: Node | null, start: Place): void {
@@ -162,13 +177,24 @@ class ManifestReader {
       }
     }
     if (ref === undefined) this.complete = false;
-    else this.#add(ref, start, value, parsed.data);
+    else this.#add(ref, start, value, parsed.data, node);
   }
 
-  #add(ref: ObjectRef, start: Place, value: Plain, object: AnyObject | undefined): void {
+  #add(ref: ObjectRef, start: Place, value: Plain, object: AnyObject | undefined, node: Node | null): void {
     const { metadata: _metadata, status: _status, ...spec } = value;
-    const contentHash = hash("sha1", JSON.stringify(value));
-    this.objects.push({ ref, ...start, object, contentHash, specHash: hash("sha1", JSON.stringify(spec)) });
+    this.objects.push({
+      ref,
+      ...start,
+      object,
+      placeOf: this.#options.locates ? this.#locator(node, start) : () => start,
+      contentHash: hash("sha1", JSON.stringify(value)),
+      specHash: hash("sha1", JSON.stringify(spec)),
+    });
+  }
+
+  /** A function of its own: closures of one scope share what they hold, and only this one may hold the syntax tree. */
+  #locator(node: Node | null, start: Place): ManifestObject["placeOf"] {
+    return (path) => this.#placeOf(node, path, start);
   }
 
   #plainName(value: unknown): string | undefined {
@@ -237,15 +263,14 @@ class ManifestReader {
 /**
  * Reads a manifest: YAML or JSON text of any number of documents, lists expanded. Never throws; every problem is found
  * at once. Other programs' objects are listed and otherwise left alone.
- * @param wants Objects of other kinds are left out, unchecked.
  */
-export function parseManifest(file: string, text: string, wants: (kind: Kind) => boolean = () => true): ManifestFile {
+export function parseManifest(file: string, text: string, options: ManifestOptions = {}): ManifestFile {
   const bytes = Buffer.byteLength(text);
   if (bytes > MAX_MANIFEST_BYTES) {
-    return unreadableFile(file, `holds ${bytes} bytes; at most ${MAX_MANIFEST_BYTES} are read`, "split it");
+    return tooLarge(file, bytes);
   }
   const lines = new LineCounter();
-  const reader = new ManifestReader(file, lines, wants);
+  const reader = new ManifestReader(file, lines, options);
   try {
     // One document at a time: a whole file's syntax trees take a hundred times its size.
     const composer = new Composer({ prettyErrors: false, logLevel: "silent" });

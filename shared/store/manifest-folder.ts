@@ -1,7 +1,14 @@
 import { type BigIntStats, readFileSync } from "node:fs";
 import type { Kind } from "../api/kinds.ts";
 import { codeOf } from "./atomic-file.ts";
-import { MAX_MANIFEST_BYTES, type ManifestFile, parseManifest, unreadableFile } from "./manifest-file.ts";
+import {
+  MAX_MANIFEST_BYTES,
+  type ManifestFile,
+  type ManifestOptions,
+  parseManifest,
+  tooLarge,
+  unreadableFile,
+} from "./manifest-file.ts";
 
 /** An editor that writes in place empties the file first: an empty one is believed after this. */
 const EMPTY_GRACE_MS = 500;
@@ -11,7 +18,7 @@ export function isManifestName(name: string): boolean {
 }
 
 /** The manifest of bytes: as {@link parseManifest}, text that is not UTF-8 is a problem. */
-export function parseManifestBytes(file: string, bytes: Uint8Array, wants?: (kind: Kind) => boolean): ManifestFile {
+export function parseManifestBytes(file: string, bytes: Uint8Array, options: ManifestOptions): ManifestFile {
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -19,13 +26,7 @@ export function parseManifestBytes(file: string, bytes: Uint8Array, wants?: (kin
     if (!(error instanceof TypeError)) throw error;
     return unreadableFile(file, "is not UTF-8 text", "save it as UTF-8");
   }
-  return parseManifest(file, text, wants);
-}
-
-/** The refusal of a file that is too large to be looked at. */
-export function tooLarge(file: string, bytes: number): ManifestFile {
-  const message = `holds ${bytes} bytes; at most ${MAX_MANIFEST_BYTES} are read`;
-  return unreadableFile(file, message, "split it");
+  return parseManifest(file, text, options);
 }
 
 /**
@@ -42,7 +43,7 @@ export function readManifest(
   if (stats.size === 0n && inForce && Date.now() - Number(stats.mtimeMs) < EMPTY_GRACE_MS) return undefined;
   if (stats.size > BigInt(MAX_MANIFEST_BYTES)) return tooLarge(file, Number(stats.size));
   try {
-    return parseManifestBytes(file, readFileSync(file), wants);
+    return parseManifestBytes(file, readFileSync(file), { wants });
   } catch (error) {
     const code = codeOf(error);
     if (code === "") throw error;
