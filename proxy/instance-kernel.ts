@@ -5,7 +5,7 @@ import type { FailedChange } from "#shared/kernel/apply-plan.ts";
 import { KernelNotFoundError } from "#shared/kernel/kernel-error.ts";
 import { type Link, listLinks } from "#shared/kernel/links.ts";
 import { type NetlinkSocket, openNetlink } from "#shared/kernel/netlink-socket.ts";
-import { readSysctl, writeSysctl } from "#shared/kernel/network-namespace.ts";
+import { readSysctl, withNetns, writeSysctl } from "#shared/kernel/network-namespace.ts";
 import { planAddresses } from "#shared/kernel/plan-addresses.ts";
 import { planRoutes } from "#shared/kernel/plan-routes.ts";
 import { planRules } from "#shared/kernel/plan-rules.ts";
@@ -36,14 +36,20 @@ export interface Observation {
 
 /** The kernel state of one gateway instance: the only place of the proxy that touches the kernel. */
 export class InstanceKernel {
-  readonly #nft = new Nftables();
-  readonly #netlink: NetlinkSocket = openNetlink();
+  readonly #nft: Nftables;
+  readonly #netlink: NetlinkSocket;
+  readonly #netns: string | undefined;
   readonly #log: Log;
   /** What the kernel holds, by table; absent: to be listed first. */
   readonly #known = new Map<TableState["family"], ListedTable | undefined>();
 
-  constructor(log: Log) {
+  /** @param netns path of the instance's network namespace; the caller's own when absent. */
+  constructor(log: Log, netns?: string) {
     this.#log = log;
+    this.#netns = netns;
+    // Both keep the namespace in which their socket was opened.
+    this.#nft = withNetns(netns, () => new Nftables());
+    this.#netlink = openNetlink({ netns });
   }
 
   close(): void {
@@ -170,7 +176,7 @@ export class InstanceKernel {
 
   #sysctl(key: string, value: string, failures: Error[]): void {
     try {
-      if (readSysctl(undefined, key) !== value) writeSysctl(undefined, key, value);
+      if (readSysctl(this.#netns, key) !== value) writeSysctl(this.#netns, key, value);
     } catch (error) {
       // An interface that is not there yet has no settings; the next look finds it.
       if (error instanceof KernelNotFoundError) return;
@@ -203,7 +209,10 @@ export class InstanceKernel {
     const actual = this.#known.has(table.family) ? this.#known.get(table.family) : this.#list(table);
     const transactions = plan(table, actual);
     this.#known.delete(table.family);
-    for (const transaction of transactions) this.#nft.run(transaction);
+    // libnftables looks interface names up in the namespace of the caller, not in that of its socket.
+    withNetns(this.#netns, () => {
+      for (const transaction of transactions) this.#nft.run(transaction);
+    });
     this.#known.set(table.family, asListed(table));
     return transactions.length;
   }

@@ -3,153 +3,192 @@ import type { ListedTable, TableState } from "./table-state.ts";
 /** nftables transactions in text, to be run in order; each is atomic. Empty when nothing differs. */
 export type Plan = readonly string[];
 
-/** Elements in one transaction besides those of the last; a netlink batch of a million elements would not fit. */
-const CHUNK = 50_000;
+/**
+ * Netlink bytes that one transaction may take. Without privileges over the machine (a user namespace) a socket's send
+ * buffer ends at net.core.wmem_max, 212,992 bytes by default, and a larger batch is refused with EMSGSIZE.
+ */
+const TRANSACTION_BYTES = 120_000;
+/** Netlink bytes of one object, measured and rounded up. */
+const BYTES = { object: 120, rule: 320, slot: 80, element: 200 };
+/** Elements that are named in one command. */
+const CHUNK = 500;
 
-class Script {
+/**
+ * Transactions in the making. Steps stay whole; a new transaction begins when the next step would not fit. The order of
+ * steps is such that packets meet a working table after every one of them.
+ */
+class Steps {
   readonly #at: string;
-  readonly #lines: string[] = [];
+  readonly #transactions: string[][] = [];
+  #left = 0;
 
   constructor(table: TableState) {
     this.#at = `${table.family} ${table.name}`;
   }
 
-  add(verb: string, what: string, name: string, rest = ""): void {
-    this.#lines.push(`${verb} ${what} ${this.#at}${name === "" ? "" : ` ${name}`}${rest === "" ? "" : ` ${rest}`}`);
+  /** A command's text: verb, kind of object, then name and the rest. */
+  command(verb: string, what: string, name = "", rest = ""): string {
+    return [verb, what, this.#at, name, rest].filter((word) => word !== "").join(" ");
   }
 
-  elements(verb: "add" | "delete", name: string, elements: readonly string[]): void {
-    if (elements.length > 0) this.add(verb, "element", name, `{ ${elements.join(", ")} }`);
+  elements(verb: "add" | "delete", name: string, elements: readonly string[]): string[] {
+    return elements.length === 0 ? [] : [this.command(verb, "element", name, `{ ${elements.join(", ")} }`)];
   }
 
-  get empty(): boolean {
-    return this.#lines.length === 0;
+  step(bytes: number, ...commands: readonly string[]): void {
+    if (commands.length === 0) return;
+    if (bytes > this.#left) {
+      this.#transactions.push([]);
+      this.#left = TRANSACTION_BYTES;
+    }
+    this.#left -= bytes;
+    this.#transactions.at(-1)?.push(...commands);
   }
 
-  toString(): string {
-    return `${this.#lines.join("\n")}\n`;
+  finish(): Plan {
+    return this.#transactions.map((commands) => `${commands.join("\n")}\n`);
   }
 }
 
 const entry = (key: string, value: string): string => (value === "" ? key : `${key} : ${value}`);
 
-/** Slots that differ. A table of another size is another table. */
-function changedSlots(wanted: Uint32Array, actual: Uint32Array | undefined): { gone: string[]; come: string[] } {
-  const gone: string[] = [];
-  const come: string[] = [];
-  for (let slot = 0; slot < wanted.length; slot++) {
-    const leg = wanted[slot] ?? 0;
-    const before = actual?.[slot];
-    if (before === leg) continue;
-    if (before !== undefined && before !== 0) gone.push(String(slot));
-    come.push(`${slot} : ${leg}`);
-  }
-  return { gone, come };
+function* chunks<T>(list: readonly T[]): Generator<readonly T[]> {
+  for (let at = 0; at < list.length; at += CHUNK) yield list.slice(at, at + CHUNK);
 }
 
-/** Whether the kernel's chain is the one that is wanted, as far as its name and number of rules tell. */
-function intact(table: TableState, actual: ListedTable, name: string): boolean {
-  return actual.chains.get(name) === table.chains.get(name)?.length;
+/** Slots of a lookup table that are to change hands: a leg's id, and whether the slot holds one now. */
+function changedSlots(
+  wanted: Uint32Array,
+  actual: Uint32Array | undefined,
+): { slot: number; leg: number; taken: boolean }[] {
+  const changed: { slot: number; leg: number; taken: boolean }[] = [];
+  for (let slot = 0; slot < wanted.length; slot++) {
+    const leg = wanted[slot] ?? 0;
+    const before = actual?.[slot] ?? 0;
+    if (before !== leg) changed.push({ slot, leg, taken: before !== 0 });
+  }
+  return changed;
+}
+
+function planSlots(steps: Steps, name: string, wanted: Uint32Array, actual: Uint32Array | undefined): void {
+  for (const part of chunks(changedSlots(wanted, actual))) {
+    const gone = part.filter(({ taken }) => taken).map(({ slot }) => String(slot));
+    const come = part.map(({ slot, leg }) => `${slot} : ${leg}`);
+    const bytes = (gone.length + come.length) * BYTES.slot;
+    steps.step(bytes, ...steps.elements("delete", name, gone), ...steps.elements("add", name, come));
+  }
+}
+
+/** Elements that are new, and those whose value changes: the old one goes in the same transaction. */
+function planElements(
+  steps: Steps,
+  name: string,
+  wanted: ReadonlyMap<string, string>,
+  actual: ReadonlyMap<string, string>,
+): void {
+  for (const part of chunks([...wanted].filter(([key, value]) => actual.get(key) !== value))) {
+    const gone = part.flatMap(([key]) => {
+      const before = actual.get(key);
+      return before === undefined ? [] : [entry(key, before)];
+    });
+    const come = part.map(([key, value]) => entry(key, value));
+    const bytes = (gone.length + come.length) * BYTES.element;
+    steps.step(bytes, ...steps.elements("delete", name, gone), ...steps.elements("add", name, come));
+  }
+}
+
+function planBases(steps: Steps, table: TableState, actual: ListedTable): void {
+  for (const [name, base] of table.bases) {
+    const known = actual.bases.get(name);
+    const targets = base.rules.map((rule) => rule.chain);
+    const inPlace = known?.place === base.place;
+    if (inPlace && known.targets.join() === targets.join()) continue;
+    const begin = inPlace
+      ? [steps.command("flush", "chain", name)]
+      : [
+          ...(known === undefined
+            ? []
+            : [steps.command("flush", "chain", name), steps.command("delete", "chain", name)]),
+          steps.command("add", "chain", name, `{ ${base.hook} }`),
+        ];
+    const rules = base.rules.map(({ match, chain }) =>
+      steps.command("add", "rule", name, `${match} goto ${chain}`.trim()),
+    );
+    steps.step(BYTES.object + rules.length * BYTES.rule, ...begin, ...rules);
+  }
+}
+
+/** What nothing refers to any more: references go before what they refer to. */
+function planRemovals(steps: Steps, table: TableState, actual: ListedTable): void {
+  const object = (verb: string, what: string, name: string): void =>
+    steps.step(BYTES.object, steps.command(verb, what, name));
+  for (const name of actual.bases.keys()) {
+    if (table.bases.has(name)) continue;
+    object("flush", "chain", name);
+    object("delete", "chain", name);
+  }
+  for (const [name, { kind, elements }] of actual.maps) {
+    const wanted = table.maps.get(name);
+    if (wanted === undefined) {
+      object("flush", kind, name);
+      continue;
+    }
+    for (const part of chunks([...elements].filter(([key]) => !wanted.elements.has(key)))) {
+      const gone = part.map(([key, value]) => entry(key, value));
+      steps.step(gone.length * BYTES.element, ...steps.elements("delete", name, gone));
+    }
+  }
+  const chains = [...actual.chains.keys()].filter((name) => !table.chains.has(name));
+  for (const name of chains) object("flush", "chain", name);
+  for (const name of chains) object("delete", "chain", name);
+  for (const [name, { kind }] of actual.maps) if (!table.maps.has(name)) object("delete", kind, name);
+  for (const name of actual.luts.keys()) if (!table.luts.has(name)) object("delete", "map", name);
+  for (const name of actual.counters) if (!table.counters.has(name)) object("delete", "counter", name);
 }
 
 /**
- * The changes that turn the kernel's table into the desired one. Traffic is never without a table in between: new
- * lookup tables are filled before anything refers to them; then one transaction changes all that packets see: elements
- * that differ, new chains, the base chains' rules; what nothing refers to any more goes in the same transaction.
+ * The changes that turn the kernel's table into the desired one. A small change is one transaction. A large one is
+ * several, in an order in which packets meet a whole table after each: what is new first, then what refers to it, then
+ * the slots, then the hooks, and removals last.
  */
-export function plan(table: TableState, actual: ListedTable | undefined): Plan {
-  const have: ListedTable = actual ?? {
+export function plan(table: TableState, listed: ListedTable | undefined): Plan {
+  const actual: ListedTable = listed ?? {
     counters: new Set(),
     chains: new Map(),
     bases: new Map(),
     maps: new Map(),
     luts: new Map(),
   };
-  const prepare: Script[] = [];
-  const script = new Script(table);
-  const begin = (target: Script): void => {
-    if (actual === undefined) target.add("add", "table", "");
-  };
-  begin(script);
-
-  // Lookup tables that nothing refers to yet.
-  let chunk = new Script(table);
-  let size = 0;
+  const steps = new Steps(table);
+  if (listed === undefined) steps.step(BYTES.object, steps.command("add", "table"));
   for (const [name, { slots }] of table.luts) {
-    if (have.luts.has(name)) continue;
-    if (chunk.empty) begin(chunk);
-    chunk.add("add", "map", name, `{ type mark : mark; size ${slots.length}; }`);
-    chunk.elements("add", name, changedSlots(slots, undefined).come);
-    size += slots.length;
-    if (size >= CHUNK) {
-      prepare.push(chunk);
-      chunk = new Script(table);
-      size = 0;
-    }
+    if (actual.luts.has(name)) continue;
+    steps.step(BYTES.object, steps.command("add", "map", name, `{ type mark : mark; size ${slots.length}; }`));
+    planSlots(steps, name, slots, undefined);
   }
-  if (!chunk.empty) prepare.push(chunk);
-
-  for (const counter of table.counters) if (!have.counters.has(counter)) script.add("add", "counter", counter);
-  const newMaps = [...table.maps].filter(([name, map]) => have.maps.get(name)?.kind !== map.kind);
-  for (const [name, map] of newMaps) {
-    if (have.maps.has(name))
-      throw new Error(`nftables object ${name} is of another kind than wanted: a name was used twice`);
-    script.add("add", map.kind, name, `{ ${map.declaration} }`);
-  }
-
-  // Chains are declared before the rules and elements that name them.
-  const newChains = [...table.chains].filter(([name]) => !intact(table, have, name));
-  for (const [name] of newChains) {
-    if (have.chains.has(name)) script.add("flush", "chain", name);
-    else script.add("add", "chain", name);
-  }
-  for (const [name, rules] of newChains) for (const rule of rules) script.add("add", "rule", name, rule);
-
-  for (const [name, { slots }] of table.luts) {
-    const known = have.luts.get(name);
-    if (known === undefined) continue;
-    const { gone, come } = changedSlots(slots, known.slots);
-    script.elements("delete", name, gone);
-    script.elements("add", name, come);
+  for (const name of table.counters) {
+    if (!actual.counters.has(name)) steps.step(BYTES.object, steps.command("add", "counter", name));
   }
   for (const [name, map] of table.maps) {
-    const known = have.maps.get(name)?.elements ?? new Map<string, string>();
-    const gone = [...known]
-      .filter(([key, value]) => map.elements.get(key) !== value)
-      .map(([key, value]) => entry(key, value));
-    const come = [...map.elements]
-      .filter(([key, value]) => known.get(key) !== value)
-      .map(([key, value]) => entry(key, value));
-    script.elements("delete", name, gone);
-    script.elements("add", name, come);
+    if (!actual.maps.has(name))
+      steps.step(BYTES.object, steps.command("add", map.kind, name, `{ ${map.declaration} }`));
   }
-
-  for (const [name, base] of table.bases) {
-    const known = have.bases.get(name);
-    const targets = base.rules.map((rule) => rule.chain);
-    if (known?.place === base.place && known.targets.join() === targets.join()) continue;
-    if (known !== undefined && known.place !== base.place) script.add("delete", "chain", name);
-    if (known === undefined || known.place !== base.place) script.add("add", "chain", name, `{ ${base.hook} }`);
-    else script.add("flush", "chain", name);
-    for (const { match, chain } of base.rules) script.add("add", "rule", name, `${match} goto ${chain}`.trim());
+  // Chains come in the order in which they were built: those that others name come first.
+  for (const [name, rules] of table.chains) {
+    const count = actual.chains.get(name);
+    if (count === rules.length) continue;
+    const begin = steps.command(count === undefined ? "add" : "flush", "chain", name);
+    const bytes = BYTES.object + rules.length * BYTES.rule;
+    steps.step(bytes, begin, ...rules.map((rule) => steps.command("add", "rule", name, rule)));
   }
-
-  // What is left over: rules first, so that nothing refers to a chain, map or counter that goes.
-  for (const name of have.bases.keys()) {
-    if (table.bases.has(name)) continue;
-    script.add("flush", "chain", name);
-    script.add("delete", "chain", name);
+  for (const [name, { elements }] of table.maps) {
+    planElements(steps, name, elements, actual.maps.get(name)?.elements ?? new Map());
   }
-  const oldMaps = [...have.maps].filter(([name]) => !table.maps.has(name));
-  const oldChains = [...have.chains.keys()].filter((name) => !table.chains.has(name));
-  for (const name of oldChains) script.add("flush", "chain", name);
-  for (const [name, { kind }] of oldMaps) {
-    script.add("flush", kind, name);
+  for (const [name, { slots }] of table.luts) {
+    const known = actual.luts.get(name);
+    if (known !== undefined) planSlots(steps, name, slots, known.slots);
   }
-  for (const name of oldChains) script.add("delete", "chain", name);
-  for (const [name, { kind }] of oldMaps) script.add("delete", kind, name);
-  for (const name of have.luts.keys()) if (!table.luts.has(name)) script.add("delete", "map", name);
-  for (const name of have.counters) if (!table.counters.has(name)) script.add("delete", "counter", name);
-
-  return [...prepare, ...(script.empty ? [] : [script])].map(String);
+  planBases(steps, table, actual);
+  planRemovals(steps, table, actual);
+  return steps.finish();
 }

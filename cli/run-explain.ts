@@ -1,0 +1,188 @@
+import pino from "pino";
+import type { Protocol } from "#shared/api/routes.ts";
+import { familyOf, type Ip, parseIp } from "#shared/net/ip.ts";
+import { ATTACH_KINDS, attach } from "#shared/resolve/attach.ts";
+import { resolveIntent } from "#shared/resolve/intent.ts";
+import type { Intent } from "#shared/resolve/intent-types.ts";
+import { type Location, locate, type Packet } from "#shared/resolve/locate.ts";
+import { TableCache } from "#shared/resolve/tables.ts";
+import { DirectoryStore } from "#shared/store/directory-store.ts";
+import { labFolder } from "../lab/lab-folder.ts";
+
+export interface ExplainOptions {
+  readonly from: string;
+  readonly to: string;
+  readonly protocol: "tcp" | "udp" | "sctp";
+  readonly manifests?: string;
+  readonly state?: string;
+  readonly lab: string;
+  readonly json?: boolean;
+}
+
+/** The question cannot be answered as it was put. */
+class QuestionError extends Error {
+  override readonly name = "QuestionError";
+}
+
+function endpoint(option: string, text: string): { readonly address: Ip; readonly port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text);
+  const address = parseIp(match?.[1] ?? match?.[2] ?? "");
+  const port = Number(match?.[3]);
+  if (address === undefined || port > 65535) {
+    throw new QuestionError(
+      `${option} ${JSON.stringify(text)} must be ADDRESS:PORT, for example 192.0.2.1:40000 or [2001:db8::1]:40000`,
+    );
+  }
+  return { address, port };
+}
+
+const PROTOCOL: Readonly<Record<ExplainOptions["protocol"], Protocol>> = { tcp: "TCP", udp: "UDP", sctp: "SCTP" };
+
+/** @returns the exit status. */
+export async function runExplain(options: ExplainOptions, print: (text: string) => void): Promise<number> {
+  try {
+    const packet = question(options);
+    const answers = (await intents(options)).filter((intent) => intent.vips.includes(packet.destination));
+    const answer = answers.map((intent) => ({ intent, location: locate(intent, packet) }));
+    const found = answer.find(({ location }) => location.kind === "target") ?? answer[0];
+    print(options.json ? `${JSON.stringify(asJson(packet, found), null, 2)}\n` : asText(packet, found));
+    return found?.location.kind === "target" ? 0 : 1;
+  } catch (error) {
+    if (!(error instanceof QuestionError)) throw error;
+    process.stderr.write(`causeway explain: ${error.message}\n`);
+    return 2;
+  }
+}
+
+function question({ from, to, protocol }: ExplainOptions): Packet {
+  const source = endpoint("--from", from);
+  const destination = endpoint("--to", to);
+  if (familyOf(source.address) !== familyOf(destination.address)) {
+    throw new QuestionError(
+      `--from ${source.address} and --to ${destination.address} are of different address families`,
+    );
+  }
+  return {
+    source: source.address,
+    destination: destination.address,
+    sourcePort: source.port,
+    destinationPort: destination.port,
+    protocol: PROTOCOL[protocol],
+  };
+}
+
+async function intents(options: ExplainOptions): Promise<readonly Intent[]> {
+  const { manifests, state } = options;
+  if ((manifests === undefined) !== (state === undefined))
+    throw new QuestionError("give --manifests and --state together, or --lab");
+  const folder = labFolder(options.lab);
+  const close = new AbortController();
+  const log = pino({ level: "silent" });
+  try {
+    const store = new DirectoryStore({
+      manifests: manifests ?? folder.manifests,
+      state: state ?? folder.state,
+      log,
+      signal: close.signal,
+    });
+    const interests = [...ATTACH_KINDS, "EndpointSlice" as const].map((kind) => ({ kind }));
+    const view = await store.watch(interests, () => undefined, close.signal);
+    const attachments = attach(view);
+    return attachments.gateways.flatMap(({ gateway }) => {
+      return resolveIntent(attachments, view.list("EndpointSlice"), gateway.metadata, new TableCache()) ?? [];
+    });
+  } finally {
+    close.abort();
+  }
+}
+
+interface Answer {
+  readonly intent: Intent;
+  readonly location: Location;
+}
+
+const hex = (value: number): string => `0x${value.toString(16).padStart(8, "0")}`;
+
+function asJson(packet: Packet, answer: Answer | undefined): unknown {
+  if (answer === undefined) return { packet, result: "not-a-vip" };
+  const { intent, location } = answer;
+  return {
+    packet,
+    result: location.kind,
+    gateway: intent.gateway,
+    ...("flow" in location
+      ? { route: location.flow.route, flow: location.flow.key, services: location.flow.services }
+      : {}),
+    ...("slot" in location
+      ? {
+          hash: hex(location.hash),
+          fields: location.flow.hash,
+          slot: location.slot,
+          tableSize: location.table.size,
+          table: location.table.name,
+        }
+      : {}),
+    ...(location.kind === "target"
+      ? {
+          target: location.leg.target,
+          address: location.leg.addresses[familyOf(packet.destination)],
+          ...(location.leg.port === undefined ? {} : { port: location.leg.port }),
+          network: location.leg.network,
+          interface: location.leg.interface,
+          mode: intent.mode,
+        }
+      : {}),
+  };
+}
+
+const at = (address: Ip, port: number): string =>
+  familyOf(address) === 4 ? `${address}:${port}` : `[${address}]:${port}`;
+
+function asText(packet: Packet, answer: Answer | undefined): string {
+  const lines: [string, string][] = [
+    [
+      "flow",
+      `${packet.protocol} ${at(packet.source, packet.sourcePort)} -> ${at(packet.destination, packet.destinationPort)}`,
+    ],
+  ];
+  if (answer === undefined) {
+    lines.push(["result", `${packet.destination} is not a VIP of any Gateway: it is not attracted and not balanced`]);
+  } else {
+    lines.push(["gateway", answer.intent.gateway], ...explanation(packet, answer));
+  }
+  return lines.map(([name, value]) => `${`${name}:`.padEnd(10)}${value}\n`).join("");
+}
+
+function explanation(packet: Packet, { intent, location }: Answer): [string, string][] {
+  if (location.kind === "not-a-vip") return [["result", `${packet.destination} is not a VIP of this Gateway`]];
+  if (location.kind === "unmatched") {
+    return [["result", "no listener with a route, and no FlowRoute, takes it: dropped, counted as unmatched"]];
+  }
+  const { flow } = location;
+  const how = flow.stage === "exact" ? "by VIP, protocol and port" : `FlowRoute of priority ${flow.priority}`;
+  const lines: [string, string][] = [
+    ["route", `${flow.route.kind} ${flow.route.namespace}/${flow.route.name} (${how})`],
+    ["service", flow.services.join(", ")],
+  ];
+  if (location.kind === "no-target") return [...lines, ["result", "no target is ready: dropped, counted as no-target"]];
+  const fields = flow.hash === "tuple" ? "addresses and ports" : "source address (session affinity)";
+  lines.push(
+    ["hash", `${hex(location.hash)} of ${fields}`],
+    ["slot", `${location.slot} of ${location.table.size} in ${location.table.name}`],
+  );
+  if (location.kind === "refused")
+    return [...lines, ["result", "the slot belongs to a backend that does not resolve: refused"]];
+  const address = location.leg.addresses[familyOf(packet.destination)];
+  const rewritten =
+    intent.mode === "NAT" && address !== undefined
+      ? `destination becomes ${at(address, location.leg.port ?? packet.destinationPort)}`
+      : "the packet is not rewritten";
+  return [
+    ...lines,
+    ["target", `${location.leg.target} at ${address} on ${location.leg.network}`],
+    [
+      "path",
+      `any instance of ${intent.gateway} -> ${location.leg.interface} -> ${address} (${intent.mode}: ${rewritten})`,
+    ],
+  ];
+}
