@@ -44,19 +44,19 @@ function drawing({ status, previous, traffic }: ViewInput): string[] {
     const up = sessions.filter(({ state }) => state.toLowerCase() === "established").length;
     const delta = (packets.get(name) ?? 0) - (before?.get(name) ?? packets.get(name) ?? 0);
     const rate = previous === undefined ? 0 : Math.max(0, Math.round((delta / previous.elapsedMs) * 1000));
-    return `${mark(name, down)} BGP ${up}/${sessions.length} ${String(rate).padStart(5)} pkt/s`;
+    return [mark(name, down), `${up}/${sessions.length}`, String(rate)];
   });
   const targets = of("target").map(({ name }) => {
     const answers = traffic.reduce((sum, report) => sum + (report.targets[name] ?? 0), 0);
-    return `${mark(name, down)} ${String(answers).padStart(6)} answers ${String(targetPackets(status, name)).padStart(7)} pkts`;
+    return [mark(name, down), String(answers), String(targetPackets(status, name))];
   });
   const columns = [
-    of("client").map(({ name }) => name),
-    of("router").map(({ name }) => mark(name, down)),
-    gateways,
-    targets,
-  ];
-  return joinColumns(columns.filter((column) => column.length > 0));
+    table([["CLIENT"], ...of("client").map(({ name }) => [name])]),
+    table([["ROUTER"], ...of("router").map(({ name }) => [mark(name, down)])]),
+    table([["INSTANCE", "BGP", "PKT/S"], ...gateways]),
+    table([["TARGET", "ANSWERS", "PACKETS"], ...targets]),
+  ].filter((column) => column.length > 1);
+  return joinColumns(columns);
 }
 
 function mark(name: string, down: (name: string) => boolean): string {
@@ -71,6 +71,7 @@ function targetPackets(status: LabStatus, name: string): number {
     .reduce((sum, target) => sum + target.packets, 0);
 }
 
+/** Columns of cells, the first cell a title, joined by lines from each column's cells to the next one's. */
 function joinColumns(columns: readonly (readonly string[])[]): string[] {
   const rows = Math.max(0, ...columns.map((column) => column.length));
   const widths = columns.map((column) => Math.max(...column.map((cell) => cell.length)));
@@ -79,7 +80,8 @@ function joinColumns(columns: readonly (readonly string[])[]): string[] {
       .map((column, index) => {
         const next = columns[index + 1];
         const cell = (column[row] ?? "").padEnd(widths[index] ?? 0);
-        return next === undefined ? cell : `${cell}${joint(row, column.length, next.length)}`;
+        if (next === undefined) return cell;
+        return `${cell}${row === 0 ? "     " : joint(row - 1, column.length - 1, next.length - 1)}`;
       })
       .join("")
       .trimEnd(),
@@ -89,6 +91,7 @@ function joinColumns(columns: readonly (readonly string[])[]): string[] {
 /** Line between a column of `left` cells and one of `right` cells, at a row. */
 function joint(row: number, left: number, right: number): string {
   const [enters, leaves] = [row < left, row < right];
+  if (!enters && !leaves) return "     ";
   const above = row > 0;
   const below = row + 1 < Math.max(left, right);
   const lead = enters ? "─" : " ";
