@@ -141,6 +141,27 @@ test("follows a mounted ConfigMap, whose files change by one link, and a whole f
   await eventually(() => expect(port(watched, "b")).toBe(99));
 });
 
+test("a change that inotify does not tell of is found by the rescan", async () => {
+  writeFileSync(join(root, "elsewhere.yaml"), gateway("a"));
+  symlinkSync(join(root, "elsewhere.yaml"), manifest("a.yaml"));
+  const watched = await watchGateways(store());
+  writeFileSync(join(root, "elsewhere.yaml"), gateway("a", 81));
+  await eventually(() => expect(port(watched, "a")).toBe(81));
+});
+
+test("a file that an editor empties before it writes it does not take its objects away", async () => {
+  write("a.yaml", gateway("a"));
+  const watched = await watchGateways(store());
+  write("a.yaml", "");
+  write("z.yaml", gateway("z"));
+  await eventually(() => expect(names(watched)).toEqual(["a", "z"]));
+  write("a.yaml", gateway("a", 81));
+  await eventually(() => expect(port(watched, "a")).toBe(81));
+  expect(watched.changes).toEqual(["Gateway default/z", "Gateway default/a"]);
+  write("a.yaml", "");
+  await eventually(() => expect(names(watched)).toEqual(["z"]));
+});
+
 test("a missing manifests folder is an error at the start, and no reason to forget objects later", async () => {
   await expect(watchGateways(store({ manifests: join(root, "nowhere") }))).rejects.toThrow(StoreUnavailableError);
   await expect(watchGateways(store({ manifests: join(root, "nowhere") }))).rejects.toThrow(
@@ -274,6 +295,39 @@ test("damage in the state folder is left out, leftovers of killed writers go", a
   await one.applyStatus(gatewayRef("a"), { addresses: [{ value: "192.0.2.1" }] }, controller);
   expect(watched.view.get("Gateway", "default", "a")?.status?.addresses).toHaveLength(1);
   expect(readdirSync(folder).sort()).toEqual([".tmp-new", "_identity.json", "controller.json"]);
+});
+
+test("what was said of a manifest's object goes after the object, not while it is only away for a moment", async () => {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  try {
+    write("a.yaml", gateway("a"));
+    const one = store({ sweeps: true });
+    const watched = await watchGateways(one);
+    const uid = watched.view.get("Gateway", "default", "a")?.metadata.uid;
+    await one.applyStatus(gatewayRef("a"), { addresses: [{ value: "192.0.2.1" }] }, controller);
+    rmSync(manifest("a.yaml"));
+    await eventually(() => expect(names(watched)).toEqual([]));
+    vi.advanceTimersByTime(5000);
+    write("a.yaml", gateway("a"));
+    await eventually(() => expect(names(watched)).toEqual(["a"]));
+    vi.advanceTimersByTime(20_000);
+    expect(watched.view.get("Gateway", "default", "a")).toMatchObject({
+      metadata: { uid },
+      status: { addresses: [{}] },
+    });
+
+    rmSync(manifest("a.yaml"));
+    await eventually(() => expect(names(watched)).toEqual([]));
+    vi.advanceTimersByTime(10_000);
+    expect(readdirSync(join(root, "state/status/Gateway/default"))).toEqual([]);
+    write("a.yaml", gateway("a"));
+    await eventually(() => expect(names(watched)).toEqual(["a"]));
+    const again = watched.view.get("Gateway", "default", "a");
+    expect(again?.metadata.uid).not.toBe(uid);
+    expect(again?.status).toBeUndefined();
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test("an object that is made again under its name is a new one", async () => {

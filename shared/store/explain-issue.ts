@@ -123,6 +123,8 @@ export function explainIssue(
       return explained(message, typeFix(issue.expected, value, sourceOf(path) ?? String(value)));
     }
     case "invalid_value": {
+      // A cluster-scoped object's namespace is the empty text.
+      if (issue.values.every((allowed) => allowed === "")) return explained("must not be set here", "remove it");
       const { message, fix } = oneOf(issue.values.map(String), value);
       return explained(message, fix);
     }

@@ -6,8 +6,10 @@ import { codeOf, TEMPORARY_PREFIX } from "./atomic-file.ts";
 /** A temporary file that is older was left by a writer that is gone. */
 const TEMPORARY_MAX_AGE_MS = 60_000;
 const MAX_DEPTH = 16;
-/** The longest that a stream of events may put off a look. */
-const MAX_DELAY_MS = 100;
+/** A stream of events may put off a look for this many times the settling time. */
+const MAX_SETTLES = 4;
+/** When a file that was being written is looked at again. */
+const RETRY_MS = 100;
 /** A rescan may take this share of the time at most. */
 const RESCAN_SHARE = 0.02;
 
@@ -127,7 +129,7 @@ export class FolderWatch {
     const now = performance.now();
     if (this.#pending.size === 0) this.#pendingSinceMs = now;
     this.#pending.add(path);
-    if (this.#timer !== undefined && now - this.#pendingSinceMs > MAX_DELAY_MS) return;
+    if (this.#timer !== undefined && now - this.#pendingSinceMs > MAX_SETTLES * this.#options.settleMs) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#flush(), delayMs);
   }
@@ -245,7 +247,7 @@ export class FolderWatch {
     if (!force && folder?.files.get(name) === seen) return;
     const taken = this.#options.onFile(path, stats);
     folder?.files.set(name, taken ? seen : "");
-    if (!taken) this.#later(path, MAX_DELAY_MS);
+    if (!taken) this.#later(path, RETRY_MS);
   }
 
   #dropFile(parent: string, name: string): void {

@@ -58,6 +58,12 @@ test("says which version, which kind and which value would be right", () => {
   ).toContain('must be text, but is 31 (write "0x1f" with quotes)');
 });
 
+test("a cluster-scoped object has no namespace", () => {
+  expect(said(doc("v1", "Namespace", "metadata: {name: x, namespace: y}"))).toEqual([
+    "3:32: Namespace x: metadata.namespace: must not be set here (remove it)",
+  ]);
+});
+
 test("other programs' objects are listed and left alone", () => {
   const text = [
     doc("apps/v1", "Deployment"),

@@ -11,7 +11,7 @@ export const MAX_MANIFEST_BYTES = 8 * 1024 * 1024;
 const MAX_ALIAS_COUNT = 100;
 const MAX_LIST_DEPTH = 4;
 
-export type Place = Pick<Problem, "line" | "column">;
+type Place = Pick<Problem, "line" | "column">;
 
 export interface ManifestOptions {
   /** Objects of other kinds are left out, unchecked. All kinds are read when absent. */
@@ -36,7 +36,7 @@ export interface ManifestObject {
 }
 
 /** Another program's object. */
-export interface ForeignObject {
+interface ForeignObject {
   readonly apiVersion: string;
   readonly kind: string;
   readonly name: string;

@@ -36,7 +36,7 @@ function groupOf(apiVersion: string): string {
 }
 
 /** The apiVersions that a kind is read in. */
-export function versionsOf(kind: Kind): readonly string[] {
+function versionsOf(kind: Kind): readonly string[] {
   return valuesAt(KINDS[kind].schema, ["apiVersion"]);
 }
 

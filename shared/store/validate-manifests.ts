@@ -6,7 +6,7 @@ import { ObjectIndex } from "./object-index.ts";
 import { fieldText, type Problem } from "./problem.ts";
 
 /** A problem of a set of manifests. An error is refused by the store; a warning may be right where a cluster has more. */
-export interface Finding extends Problem {
+interface Finding extends Problem {
   readonly severity: "error" | "warning";
 }
 
