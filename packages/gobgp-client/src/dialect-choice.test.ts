@@ -56,11 +56,10 @@ async function serve(routes: (router: ConnectRouter) => void): Promise<void> {
 
 /** A gobgpd 4.x as far as these tests go: it remembers what it was told. */
 function fake4(options: { readonly dropsBfd: boolean }) {
-  const told = {
+  const told: { starts: number; paths: v4.AddPathRequest[]; lists: v4.ListPathRequest[] } = {
     starts: 0,
-    deleted: [] as string[],
-    paths: [] as v4.AddPathRequest[],
-    lists: [] as v4.ListPathRequest[],
+    paths: [],
+    lists: [],
   };
   let global: v4.Global | undefined;
   let peers: v4.Peer[] = [];
@@ -79,7 +78,6 @@ function fake4(options: { readonly dropsBfd: boolean }) {
         return {};
       },
       deletePeer: (request) => {
-        told.deleted.push(request.address);
         peers = peers.filter((peer) => peer.conf?.neighborAddress !== request.address);
         return {};
       },

@@ -8,7 +8,7 @@ import type { PolicyPlan } from "./policy.ts";
 /** The two interfaces of gobgpd: `apipb.GobgpApi` (3.x) and `api.GoBgpService` (4.x). */
 export type DialectName = "3.x" | "4.x";
 
-export type WatchKind = "peers" | "best-paths";
+type WatchKind = "peers" | "best-paths";
 
 export type WatchMessage =
   | { readonly kind: "peer-init" | "peer-state"; readonly session: PeerSession }

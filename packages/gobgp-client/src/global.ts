@@ -24,7 +24,7 @@ export interface BgpGlobal {
   readonly useMultiplePaths: boolean;
 }
 
-export const anyAddress: readonly string[] = ["0.0.0.0", "::"];
+const anyAddress: readonly string[] = ["0.0.0.0", "::"];
 
 export function checkGlobal(options: StartBgpOptions): BgpGlobal & { readonly bindToDevice?: string } {
   const check: Check = new Check("StartBgp");

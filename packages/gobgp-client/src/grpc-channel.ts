@@ -4,6 +4,7 @@ import {
   connect,
   constants,
   type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
 } from "node:http2";
 import { connect as connectSocket } from "node:net";
 import {
@@ -47,7 +48,7 @@ export class GrpcTransportError extends Error {
 }
 
 /** The bytes are not gRPC as this interface has it. */
-export class GrpcFormatError extends Error {
+class GrpcFormatError extends Error {
   override readonly name = "GrpcFormatError";
 }
 
@@ -89,7 +90,7 @@ export class GrpcChannel {
     options.signal?.throwIfAborted();
     if (this.#closed) throw new GrpcTransportError("client is closed");
     const session = this.#connection();
-    const stream = session.request({
+    const stream = this.#request(session, {
       ":method": "POST",
       ":path": `/${method.parent.typeName}/${method.name}`,
       te: "trailers",
@@ -140,6 +141,16 @@ export class GrpcChannel {
     this.#closed = true;
     this.#session?.destroy();
     this.#session = undefined;
+  }
+
+  #request(session: ClientHttp2Session, headers: OutgoingHttpHeaders): ClientHttp2Stream {
+    try {
+      return session.request(headers);
+    } catch (error) {
+      // The connection went between the check and the request.
+      this.#forget(session);
+      throw new GrpcTransportError(rootMessage(error), { cause: error });
+    }
   }
 
   #connection(): ClientHttp2Session {

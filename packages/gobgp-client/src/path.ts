@@ -37,7 +37,7 @@ export interface Path {
   readonly largeCommunities: readonly string[];
   readonly localPref: number | undefined;
   readonly med: number | undefined;
-  /** The selected path (with `useMultiplePaths`: one of them); the daemon sets it when listing the global table. */
+  /** Selected: always in a watch's routes, and for the first path of a prefix when the global table is listed. */
   readonly best: boolean;
   /** Address of the peer it came from; undefined for a path added through this interface. */
   readonly neighbor: string | undefined;
@@ -58,8 +58,6 @@ export interface WirePath {
   readonly localPref: number | undefined;
   readonly med: number | undefined;
 }
-
-export type PathTable = "global" | "adj-in" | "adj-out";
 
 export type PathQuery =
   | { readonly table: "global"; readonly family: Family; readonly prefix?: string }

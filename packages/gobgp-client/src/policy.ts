@@ -23,7 +23,7 @@ export interface PeerPolicies {
   readonly unlistedPeers?: "accept" | "reject";
 }
 
-export interface PolicyPrefix {
+interface PolicyPrefix {
   readonly prefix: Prefix;
   readonly minLength: number;
   readonly maxLength: number;
@@ -56,7 +56,7 @@ export function planPolicies(policies: PeerPolicies): PolicyPlan {
   const unlisted = check.oneOf("unlistedPeers", policies.unlistedPeers ?? "reject", ["accept", "reject"]);
   const prefixSets: PolicyPlan["prefixSets"][number][] = [];
   const neighborSets: PolicyPlan["neighborSets"][number][] = [];
-  const statements = { import: [] as PolicyStatement[], export: [] as PolicyStatement[] };
+  const statements: Record<"import" | "export", PolicyStatement[]> = { import: [], export: [] };
   statements.import.push({ name: "import local", localPathsOnly: true, accept: true });
   const seen = new Set<string>();
   for (const [i, policy] of policies.peers.entries()) {

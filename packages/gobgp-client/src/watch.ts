@@ -71,7 +71,7 @@ export function watchRouteEvents(context: WatchContext): AsyncGenerator<RouteEve
 }
 
 /** Paths of one message by prefix, in order of first appearance; a prefix with nothing but withdrawals has none. */
-export function groupByPrefix(paths: readonly { readonly path: Path; readonly withdrawn: boolean }[]): Route[] {
+function groupByPrefix(paths: readonly { readonly path: Path; readonly withdrawn: boolean }[]): Route[] {
   const routes = new Map<string, { family: Family; prefix: string; paths: Path[] }>();
   for (const { path, withdrawn } of paths) {
     const route = routes.get(path.prefix) ?? { family: path.family, prefix: path.prefix, paths: [] };

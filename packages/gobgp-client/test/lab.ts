@@ -37,6 +37,8 @@ export async function until<T>(
 export class Lab implements AsyncDisposable {
   static readonly gobgp = { v4: "10.9.0.1", v6: "fd00:9::1", asn: 65001 };
   static readonly bird = { v4: "10.9.0.2", v6: "fd00:9::2", asn: 65010 };
+  /** BIRD's second session, disabled at first: addresses of its own at both ends, for BIRD has one per neighbour. */
+  static readonly second = { v4: "10.9.0.3", asn: 65020, gobgp: "10.9.0.4" };
   readonly #folder = mkdtempSync(join(tmpdir(), "cw-gobgp-"));
   readonly address = `unix://${this.#folder}/gobgpd.sock`;
   #gobgpd: ChildProcess | undefined;
@@ -70,6 +72,8 @@ export class Lab implements AsyncDisposable {
       await sh("ip", "-n", ns, "addr", "add", `${side.v6}/64`, "dev", link, "nodad");
       await sh("ip", "-n", ns, "link", "set", link, "up");
     }
+    await sh("ip", "-n", "cw-bird", "addr", "add", `${Lab.second.v4}/24`, "dev", "cw-b");
+    await sh("ip", "-n", "cw-gobgp", "addr", "add", `${Lab.second.gobgp}/24`, "dev", "cw-g");
     return lab;
   }
 
@@ -143,7 +147,7 @@ async function killed(child: ChildProcess | undefined): Promise<void> {
 }
 
 function birdConfig(log: string): string {
-  const { gobgp, bird } = Lab;
+  const { gobgp, bird, second } = Lab;
   return `
 log "${log}" all;
 router id ${bird.v4};
@@ -155,6 +159,7 @@ protocol static late { disabled; ipv4; route 203.0.113.0/24 blackhole; }
 protocol bgp gobgp {
   local ${bird.v4} as ${bird.asn};
   neighbor ${gobgp.v4} as ${gobgp.asn};
+  strict bind;
   password "secret";
   ttl security on;
   hold time 3; keepalive time 1;
@@ -162,6 +167,15 @@ protocol bgp gobgp {
   graceful restart on;
   ipv4 { import all; export all; };
   ipv6 { import all; export all; next hop address ${bird.v6}; };
+}
+protocol bgp second {
+  disabled;
+  local ${second.v4} as ${second.asn};
+  neighbor ${second.gobgp} as ${gobgp.asn};
+  strict bind;
+  hold time 3; keepalive time 1;
+  connect delay time 1; connect retry time 1; error wait time 1, 1; error forget time 1;
+  ipv4 { import none; export where source = RTS_STATIC; };
 }
 `;
 }

@@ -278,3 +278,30 @@ test("gobgpd killed and started again: disconnected, then a snapshot of the empt
   await until("session up again", established);
   await until("path in BIRD again", async () => (await lab.birdc("show route 192.0.2.1/32")).includes("unicast"));
 });
+
+test("with useMultiplePaths a route has the path of each router, and keeps the one that is left", async () => {
+  await client.stopBgp();
+  expect(await client.startBgp({ ...global, useMultiplePaths: true })).toBe("started");
+  await expect(client.startBgp(global)).rejects.toMatchObject({ name: "BgpAlreadyRunningError" });
+  const start = routeEvents.length;
+  const nextHops = (): string =>
+    (routeSeen("0.0.0.0/0", start)?.paths ?? [])
+      .map((path) => path.nextHop)
+      .toSorted()
+      .join();
+  const { timers } = peer;
+  await lab.birdc("enable second");
+  await client.addPeer({
+    address: Lab.bird.v4,
+    peerAsn: Lab.bird.asn,
+    timers,
+    password: "secret",
+    ttlSecurity: { ttlMin: 255 },
+  });
+  await client.addPeer({ address: Lab.second.v4, peerAsn: Lab.second.asn, timers, localAddress: Lab.second.gobgp });
+  await until("both", async () => nextHops() === `${Lab.bird.v4},${Lab.second.v4}`);
+  await lab.birdc("disable gobgp");
+  await until("the second", async () => nextHops() === Lab.second.v4);
+  await lab.birdc("disable second");
+  await until("none", async () => routeSeen("0.0.0.0/0", start)?.paths.length === 0);
+});
