@@ -34,6 +34,7 @@ export const serviceSchema = z.looseObject({
     sessionAffinity: z.enum(["None", "ClientIP"]).default("None"),
     publishNotReadyAddresses: z.boolean().default(false),
   }),
+  status: z.looseObject({ conditions: z.array(conditionSchema).default([]) }).optional(),
 });
 export type Service = z.infer<typeof serviceSchema>;
 

@@ -1,87 +1,22 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Condition } from "../api/meta.ts";
+import {
+  ACCEPTED,
+  attachAll,
+  attachedNames,
+  brief,
+  CLASS,
+  flow,
+  gateway,
+  listenerOf,
+  onlyReport,
+  PARAMETERS,
+  route,
+  service,
+  tcp,
+} from "./attach.fixture.ts";
 import { attach, SUPERSEDED_CONDITION } from "./attach.ts";
-import type { Attachments } from "./attachment-types.ts";
 import { type Manifest, viewOf } from "./objects.fixture.ts";
-
-const CLASS: Manifest = {
-  kind: "GatewayClass",
-  metadata: { name: "causeway" },
-  spec: { controllerName: "causeway.dev/gateway-controller" },
-};
-const PARAMETERS: Manifest = {
-  kind: "GatewayParameters",
-  metadata: { name: "net", namespace: "infra" },
-  spec: { externalNetworks: [{ interface: "ext0" }], serviceNetworks: [{ network: "svc", interface: "svc0" }] },
-};
-
-function gateway(spec: Record<string, unknown>, extra: Record<string, unknown> = {}): Manifest {
-  return {
-    kind: "Gateway",
-    metadata: { name: "gw", namespace: "infra", generation: 7 },
-    spec: {
-      gatewayClassName: "causeway",
-      infrastructure: { parametersRef: { group: "causeway.dev", kind: "GatewayParameters", name: "net" } },
-      ...spec,
-    },
-    ...extra,
-  };
-}
-const tcp = (name: string, port: number, allowedRoutes: unknown = { namespaces: { from: "All" } }): unknown => ({
-  name,
-  protocol: "TCP",
-  port,
-  allowedRoutes,
-});
-
-function service(name: string, namespace = "infra", ports: unknown[] = [{ port: 80 }]): Manifest {
-  return { kind: "Service", metadata: { name, namespace }, spec: { ports } };
-}
-
-function route(
-  kind: "TCPRoute" | "UDPRoute",
-  name: string,
-  parentRefs: unknown[],
-  backendRefs: unknown[] = [{ name: "web", port: 80 }],
-  metadata: Record<string, unknown> = {},
-): Manifest {
-  return {
-    kind,
-    metadata: { name, namespace: "infra", generation: 3, ...metadata },
-    spec: { parentRefs, rules: [{ backendRefs }] },
-  };
-}
-function flow(name: string, parentRefs: unknown[], spec: Record<string, unknown> = {}, namespace = "infra"): Manifest {
-  return {
-    kind: "FlowRoute",
-    metadata: { name, namespace },
-    spec: { parentRefs, backendRefs: [{ name: "web", port: 80 }], ...spec },
-  };
-}
-
-function attachAll(...manifests: Manifest[]): Attachments {
-  return attach(viewOf([CLASS, PARAMETERS, ...manifests]));
-}
-
-function brief(conditions: readonly Condition[]): Record<string, string> {
-  return Object.fromEntries(conditions.map(({ type, status, reason }) => [type, `${status} ${reason}`]));
-}
-const ACCEPTED = { Accepted: "True Accepted", ResolvedRefs: "True ResolvedRefs" };
-
-function onlyReport(result: Attachments): Record<string, string> {
-  expect(result.routes).toHaveLength(1);
-  return brief(result.routes[0]?.conditions ?? []);
-}
-function listenerOf(result: Attachments, name: string) {
-  const found = result.gateways[0]?.listeners.find(({ listener }) => listener.name === name);
-  if (found === undefined) throw new Error(`no listener ${name}`);
-  return found;
-}
-const attachedNames = (result: Attachments): string[] =>
-  (result.gateways[0]?.routes ?? []).map(
-    ({ route, listeners }) => `${route.metadata.name}:${listeners.map(({ name }) => name).join(",")}`,
-  );
 
 describe("Gateways", () => {
   test("only those of our class", () => {
@@ -307,85 +242,6 @@ describe("allowedRoutes.namespaces", () => {
   });
 });
 
-describe("backendRefs", () => {
-  const gw = gateway({ listeners: [tcp("a", 80), { name: "u", protocol: "UDP", port: 53 }] });
-  const dns = service("dns", "infra", [
-    { name: "t", port: 53, protocol: "TCP" },
-    { name: "u", port: 53, protocol: "UDP" },
-    { name: "s", port: 54, protocol: "SCTP" },
-  ]);
-
-  test.each([
-    ["another kind", { kind: "Pod", name: "web", port: 80 }, "InvalidKind", "Pod"],
-    ["another group", { group: "example.com", name: "web", port: 80 }, "InvalidKind", "example.com"],
-    ["unknown Service", { name: "nope", port: 80 }, "BackendNotFound", "Service infra/nope does not exist"],
-    ["no port", { name: "dns" }, "BackendNotFound", "53/TCP"],
-    ["unknown port", { name: "dns", port: 99 }, "BackendNotFound", "53/TCP, 53/UDP"],
-    ["port of another protocol", { name: "dns", port: 54 }, "UnsupportedProtocol", "is not TCP"],
-    ["other namespace, no grant", { name: "web", namespace: "apps", port: 80 }, "RefNotPermitted", "ReferenceGrant"],
-    ["other namespace, no such Service", { name: "x", namespace: "apps", port: 80 }, "RefNotPermitted", "apps"],
-  ])("%s", (_name, ref, reason, mention) => {
-    const refs = [
-      { ...ref, weight: 4 },
-      { name: "web", port: 80 },
-    ];
-    const result = attachAll(
-      gw,
-      dns,
-      service("web"),
-      service("web", "apps"),
-      route("TCPRoute", "r", [{ name: "gw" }], refs),
-    );
-    expect(onlyReport(result)).toEqual({ Accepted: "True Accepted", ResolvedRefs: `False ${reason}` });
-    expect(result.routes[0]?.conditions[1]?.message).toContain(mention);
-    const [attached] = result.gateways[0]?.routes ?? [];
-    expect(attached?.invalidWeight).toBe(4);
-    expect(attached?.backends.map(({ service: { metadata }, weight }) => [metadata.name, weight])).toEqual([
-      ["web", 1],
-    ]);
-  });
-
-  test("the port of the route's own protocol is taken", () => {
-    const result = attachAll(
-      gw,
-      dns,
-      route("UDPRoute", "u", [{ name: "gw" }], [{ name: "dns", port: 53 }]),
-      route("TCPRoute", "t", [{ name: "gw" }], [{ name: "dns", port: 53 }]),
-    );
-    expect(result.gateways[0]?.routes.map(({ backends }) => backends.map(({ port }) => port.name))).toEqual([
-      ["t"],
-      ["u"],
-    ]);
-  });
-
-  const grant = (from: Record<string, string>, to: Record<string, string>, namespace = "apps"): Manifest => ({
-    kind: "ReferenceGrant",
-    metadata: { name: "g", namespace },
-    spec: {
-      from: [{ group: "gateway.networking.k8s.io", kind: "TCPRoute", namespace: "infra", ...from }],
-      to: [{ group: "", kind: "Service", ...to }],
-    },
-  });
-  test.each([
-    ["grant", grant({}, {}), true],
-    ["grant for the name", grant({}, { name: "web" }), true],
-    ["grant for another name", grant({}, { name: "db" }), false],
-    ["grant for another kind of route", grant({ kind: "UDPRoute" }, {}), false],
-    ["grant for another group", grant({ group: "causeway.dev" }, {}), false],
-    ["grant for another namespace of routes", grant({ namespace: "other" }, {}), false],
-    ["grant to another kind", grant({}, { kind: "Secret" }), false],
-    ["grant in the route's namespace", grant({}, {}, "infra"), false],
-  ])("%s", (_name, referenceGrant, allowed) => {
-    const result = attachAll(
-      gw,
-      service("web", "apps"),
-      referenceGrant,
-      route("TCPRoute", "r", [{ name: "gw" }], [{ name: "web", namespace: "apps", port: 80 }]),
-    );
-    expect(onlyReport(result).ResolvedRefs).toBe(allowed ? "True ResolvedRefs" : "False RefNotPermitted");
-  });
-});
-
 describe("several routes on one listener", () => {
   const gw = gateway({ listeners: [tcp("a", 80), tcp("b", 81)] });
   const at = (name: string, creationTimestamp: string, refs: unknown[] = [{ name: "gw", sectionName: "a" }]) =>
@@ -411,72 +267,6 @@ describe("several routes on one listener", () => {
     const result = attachAll(gw, service("web"), at("r2", time), at("r1", time), at("r3", time));
     expect(attachedNames(result)).toEqual(["r1:a"]);
     expect(listenerOf(result, "a").attachedRoutes).toBe(3);
-  });
-});
-
-describe("FlowRoute", () => {
-  const flowListener = (allowedRoutes: unknown): unknown => ({
-    name: "f",
-    protocol: "causeway.dev/Flow",
-    port: 1,
-    allowedRoutes,
-  });
-  const web = service("web", "infra", [{ port: 80 }]);
-
-  test("without a Flow listener it attaches to the Gateway as a whole where any listener allows its namespace", () => {
-    const gw = gateway({ listeners: [tcp("a", 80, { namespaces: { from: "Same" } })] });
-    const result = attachAll(gw, web, flow("r", [{ name: "gw" }]));
-    expect(onlyReport(result)).toEqual(ACCEPTED);
-    expect(attachedNames(result)).toEqual(["r:"]);
-    expect(listenerOf(result, "a").attachedRoutes).toBe(0);
-    const foreign = attachAll(gw, web, flow("r", [{ name: "gw", namespace: "infra" }], {}, "apps"));
-    expect(onlyReport(foreign).Accepted).toBe("False NotAllowedByListeners");
-  });
-
-  test("where the Gateway has Flow listeners, they say who may", () => {
-    const gw = gateway({ listeners: [tcp("a", 80), flowListener({ namespaces: { from: "Same" } })] });
-    const mine = attachAll(gw, web, flow("r", [{ name: "gw" }]));
-    expect(attachedNames(mine)).toEqual(["r:f"]);
-    expect(listenerOf(mine, "f").attachedRoutes).toBe(1);
-    const foreign = attachAll(gw, web, flow("r", [{ name: "gw", namespace: "infra" }], {}, "apps"));
-    expect(onlyReport(foreign).Accepted).toBe("False NotAllowedByListeners");
-  });
-
-  test("a named listener must be a Flow listener", () => {
-    const gw = gateway({ listeners: [tcp("a", 80), flowListener({})] });
-    expect(onlyReport(attachAll(gw, web, flow("r", [{ name: "gw", sectionName: "a" }]))).Accepted).toBe(
-      "False NotAllowedByListeners",
-    );
-    expect(onlyReport(attachAll(gw, web, flow("r", [{ name: "gw", sectionName: "f" }])))).toEqual(ACCEPTED);
-  });
-
-  test("many share one listener, and never take one from a TCPRoute", () => {
-    const gw = gateway({ listeners: [tcp("a", 80), flowListener({})] });
-    const result = attachAll(
-      gw,
-      web,
-      flow("f1", [{ name: "gw" }]),
-      flow("f2", [{ name: "gw" }]),
-      route("TCPRoute", "t", [{ name: "gw" }]),
-    );
-    expect(attachedNames(result)).toEqual(["f1:f", "f2:f", "t:a"]);
-    expect(result.routes.every(({ conditions }) => conditions.length === 2)).toBe(true);
-  });
-
-  test("a backend for each protocol that match and Service share; grants name its own group", () => {
-    const gw = gateway({ listeners: [tcp("a", 80)] });
-    const both = service("web", "infra", [
-      { name: "t", port: 80, protocol: "TCP" },
-      { name: "u", port: 80, protocol: "UDP" },
-    ]);
-    const backends = (protocols?: string[]): unknown =>
-      attachAll(gw, both, flow("r", [{ name: "gw" }], { match: { protocols } })).gateways[0]?.routes[0]?.backends.map(
-        ({ port }) => port.protocol,
-      );
-    expect(backends()).toEqual(["TCP", "UDP"]);
-    expect(backends(["UDP"])).toEqual(["UDP"]);
-    const sctp = attachAll(gw, both, flow("r", [{ name: "gw" }], { match: { protocols: ["SCTP"] } }));
-    expect(onlyReport(sctp).ResolvedRefs).toBe("False UnsupportedProtocol");
   });
 });
 

@@ -1,0 +1,192 @@
+import { describeRef, type ObjectRef } from "#shared/api/kinds.ts";
+import type { Condition } from "#shared/api/meta.ts";
+import { CONTROLLER_NAME, GATEWAY_NAME_LABEL } from "#shared/api/names.ts";
+import type { Route } from "#shared/api/routes.ts";
+import type { Ip } from "#shared/net/ip.ts";
+import type { Log } from "#shared/process/log.ts";
+import { attach, SUPERSEDED_CONDITION } from "#shared/resolve/attach.ts";
+import type { Attachments, GatewayAttachment, RouteParentReport } from "#shared/resolve/attachment-types.ts";
+import type { ObjectView, StatusOf } from "#shared/store/object-store.ts";
+import {
+  gatewayClassStatus,
+  gatewayProgrammed,
+  gatewayStatus,
+  instancesByGateway,
+  parametersStatus,
+  poolStatus,
+  routeStatus,
+} from "./gateway-status.ts";
+import { type AddressPlan, type GatewayAddresses, gatewayKey, planAddresses } from "./plan-addresses.ts";
+import type { Problem } from "./problem.ts";
+import type { StatusWriter } from "./status-writer.ts";
+
+export interface GatewaySummary {
+  readonly namespace: string;
+  readonly name: string;
+  readonly addresses: readonly Ip[];
+  readonly accepted: Condition;
+  readonly programmed: Condition;
+}
+
+const NOTHING: GatewayAddresses = { addresses: [], problems: [], released: [] };
+
+interface Write {
+  readonly ref: ObjectRef;
+  readonly status: StatusOf;
+  readonly current: unknown;
+}
+
+function refOf(object: Route | GatewayAttachment["gateway"]): ObjectRef {
+  return { kind: object.kind, namespace: object.metadata.namespace, name: object.metadata.name };
+}
+
+/** What an operator must know: conditions that say that something is not as it was asked for. */
+function troubles(ref: ObjectRef, conditions: readonly Condition[], prefix = ""): Problem[] {
+  return conditions
+    .filter(({ type, status }) =>
+      type === "Conflicted" || type === SUPERSEDED_CONDITION ? status === "True" : status === "False",
+    )
+    .map(({ type, reason, message }) => ({
+      object: describeRef(ref),
+      message: `${prefix}${type}: ${reason}: ${message}`,
+    }));
+}
+
+/** VIPs, and the statuses of GatewayClasses, Gateways, routes, pools and parameters. All at once: they depend on each other. */
+export class GatewayReconciler {
+  readonly #view: ObjectView;
+  readonly #writer: StatusWriter;
+  readonly #log: Log;
+  /** What each Gateway was given; its status says the same as soon as the store has caught up. */
+  #ledger: ReadonlyMap<string, { readonly uid: string; readonly addresses: readonly Ip[] }> = new Map();
+  readonly #instancePods = new Set<string>();
+  #summaries: readonly GatewaySummary[] = [];
+  #problems: readonly Problem[] = [];
+
+  constructor(view: ObjectView, writer: StatusWriter, log: Log) {
+    this.#view = view;
+    this.#writer = writer;
+    this.#log = log;
+    for (const { metadata } of view.list("Pod")) this.concerns({ kind: "Pod", ...metadata });
+  }
+
+  get gateways(): readonly GatewaySummary[] {
+    return this.#summaries;
+  }
+
+  get problems(): readonly Problem[] {
+    return this.#problems;
+  }
+
+  /** Whether a change of the object can change anything here. Of the many Pods only the instances' count. */
+  concerns({ kind, namespace, name }: ObjectRef): boolean {
+    if (kind === "EndpointSlice") return false;
+    if (kind !== "Pod") return true;
+    const key = `${namespace}/${name}`;
+    const was = this.#instancePods.delete(key);
+    const is = this.#view.get("Pod", namespace, name)?.metadata.labels[GATEWAY_NAME_LABEL] !== undefined;
+    if (is) this.#instancePods.add(key);
+    return was || is;
+  }
+
+  async reconcile(): Promise<void> {
+    const attachments = attach(this.#view);
+    const plan = this.#plan(attachments);
+    const writes = [...this.#gatewayWrites(attachments, plan), ...this.#otherWrites(attachments, plan)];
+    const failures: unknown[] = [];
+    for (const { ref, status, current } of writes) {
+      try {
+        await this.#writer.write(ref, status, current);
+      } catch (error) {
+        // One object's trouble must not keep the others from their status.
+        failures.push(new Error(`writing the status of ${describeRef(ref)}`, { cause: error }));
+      }
+    }
+    if (failures.length > 0) throw new AggregateError(failures, `${failures.length} statuses could not be written`);
+  }
+
+  #plan({ gateways }: Attachments): AddressPlan {
+    const demands = gateways.map(({ gateway, accepted, parameters, vips }) => {
+      const given = this.#ledger.get(gatewayKey(gateway));
+      const held = given !== undefined && given.uid === gateway.metadata.uid ? given.addresses : vips;
+      return { gateway, parameters, accepted: accepted.status === "True", held };
+    });
+    const plan = planAddresses(demands, this.#view.list("AddressPool"));
+    for (const { gateway, held } of demands) {
+      const { addresses, released } = plan.gateways.get(gatewayKey(gateway)) ?? NOTHING;
+      for (const { address, cause } of released) {
+        this.#log.warn({ gateway: gatewayKey(gateway), vip: address, cause }, "VIP taken away");
+      }
+      for (const vip of addresses) {
+        if (!held.includes(vip)) this.#log.info({ gateway: gatewayKey(gateway), vip }, "VIP given");
+      }
+    }
+    this.#ledger = new Map(
+      demands.map(({ gateway }) => [
+        gatewayKey(gateway),
+        { uid: gateway.metadata.uid, addresses: plan.gateways.get(gatewayKey(gateway))?.addresses ?? [] },
+      ]),
+    );
+    return plan;
+  }
+
+  #gatewayWrites(attachments: Attachments, plan: AddressPlan): readonly Write[] {
+    const instances = instancesByGateway(this.#view);
+    const summaries: GatewaySummary[] = [];
+    const problems: Problem[] = [];
+    const writes = attachments.gateways.map((attachment): Write => {
+      const { gateway, accepted, listeners } = attachment;
+      const key = gatewayKey(gateway);
+      const given = plan.gateways.get(key) ?? NOTHING;
+      const programmed = gatewayProgrammed(attachment, given, instances.get(key));
+      const { namespace, name } = gateway.metadata;
+      summaries.push({ namespace, name, addresses: given.addresses, accepted, programmed });
+      const ref = refOf(gateway);
+      problems.push(...troubles(ref, [accepted, programmed]));
+      for (const { listener, conditions } of listeners) {
+        problems.push(...troubles(ref, conditions, `listener ${listener.name}: `));
+      }
+      return { ref, status: gatewayStatus(attachment, given, programmed), current: gateway.status };
+    });
+    for (const { route, conditions } of attachments.routes) problems.push(...troubles(refOf(route), conditions));
+    for (const { pool, unusable } of plan.pools) {
+      const object = describeRef({ kind: "AddressPool", namespace: "", name: pool.metadata.name });
+      problems.push(...unusable.map((message) => ({ object, message })));
+    }
+    this.#summaries = summaries;
+    this.#problems = problems;
+    return writes;
+  }
+
+  #otherWrites({ gateways, routes }: Attachments, plan: AddressPlan): readonly Write[] {
+    const view = this.#view;
+    const reports = Map.groupBy(routes, ({ route }: RouteParentReport) => route);
+    const allRoutes: readonly Route[] = [...view.list("TCPRoute"), ...view.list("UDPRoute"), ...view.list("FlowRoute")];
+    const users = Map.groupBy(gateways, ({ parameters }) => parameters);
+    return [
+      ...allRoutes.flatMap((route): Write[] => {
+        const status = routeStatus(route, reports.get(route) ?? []);
+        return status === undefined ? [] : [{ ref: refOf(route), status, current: route.status }];
+      }),
+      ...plan.pools.map(
+        (usage): Write => ({
+          ref: { kind: "AddressPool", namespace: "", name: usage.pool.metadata.name },
+          status: poolStatus(usage),
+          current: usage.pool.status,
+        }),
+      ),
+      ...view.list("GatewayParameters").map((parameters): Write => {
+        const { namespace, name } = parameters.metadata;
+        const status = parametersStatus(parameters, users.get(parameters) ?? []);
+        return { ref: { kind: "GatewayParameters", namespace, name }, status, current: parameters.status };
+      }),
+      ...view
+        .list("GatewayClass")
+        .filter(({ spec }) => spec.controllerName === CONTROLLER_NAME)
+        .map((gatewayClass): Write => {
+          const ref: ObjectRef = { kind: "GatewayClass", namespace: "", name: gatewayClass.metadata.name };
+          return { ref, status: gatewayClassStatus(view, gatewayClass), current: gatewayClass.status };
+        }),
+    ];
+  }
+}

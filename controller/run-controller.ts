@@ -1,0 +1,101 @@
+import type { ObjectRef } from "#shared/api/kinds.ts";
+import { SLICE_MANAGED_BY_LABEL, SLICE_MANAGED_BY_VALUE } from "#shared/api/names.ts";
+import type { Clock } from "#shared/process/clock.ts";
+import type { Log } from "#shared/process/log.ts";
+import { ATTACH_KINDS } from "#shared/resolve/attach.ts";
+import type { Interest, ObjectStore } from "#shared/store/object-store.ts";
+import { WorkQueue, type WorkQueueOptions } from "#shared/work-queue.ts";
+import { GatewayReconciler, type GatewaySummary } from "./gateway-reconciler.ts";
+import type { Problem } from "./problem.ts";
+import { SliceReconciler, type SliceSummary } from "./slice-reconciler.ts";
+import { StatusWriter } from "./status-writer.ts";
+
+export interface ControllerOptions {
+  readonly store: ObjectStore;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Ends the controller. */
+  readonly signal: AbortSignal;
+  /** Between 0 and 1; spreads retries. */
+  readonly random?: () => number;
+  /** Waits before retries. */
+  readonly pause?: WorkQueueOptions["pause"];
+}
+
+export interface ControllerSnapshot {
+  readonly gateways: readonly GatewaySummary[];
+  readonly slices: readonly SliceSummary[];
+  readonly problems: readonly Problem[];
+  readonly queueDepth: number;
+}
+
+export interface RunningController {
+  /** Whether all that was there at the start has been dealt with. */
+  ready(): boolean;
+  snapshot(): ControllerSnapshot;
+  /** Resolves when nothing waits or runs: all that was seen so far is dealt with, or failed and is to be tried again. */
+  settled(): Promise<void>;
+  /** Resolves when the signal has aborted and the last write has ended. */
+  readonly done: Promise<void>;
+}
+
+const INTERESTS: readonly Interest[] = [
+  ...ATTACH_KINDS.map((kind) => ({ kind })),
+  { kind: "AddressPool" },
+  { kind: "Pod" },
+  { kind: "EndpointSlice", matchLabels: { [SLICE_MANAGED_BY_LABEL]: SLICE_MANAGED_BY_VALUE } },
+];
+
+/** The key under which all Gateways are looked at; the others are `namespace/name` of Services. */
+const GATEWAYS = "gateways";
+
+/**
+ * Runs the controller until the signal aborts.
+ * @returns when everything has been read once.
+ * @throws StoreUnavailableError when the store cannot be read at all.
+ */
+export async function runController(options: ControllerOptions): Promise<RunningController> {
+  const { store, log, clock, signal, random = Math.random, pause } = options;
+  const hooks: { changed: (ref: ObjectRef) => void } = {
+    // Until the reconcilers exist nothing is lost: they begin with all that the view holds by then.
+    changed: () => undefined,
+  };
+  const view = await store.watch(INTERESTS, (ref) => hooks.changed(ref), signal);
+  const writer = new StatusWriter(store, clock);
+  const gateways = new GatewayReconciler(view, writer, log);
+  const slices = new SliceReconciler(view, store, writer, log);
+  const queue = new WorkQueue({
+    reconcile: (key) => (key === GATEWAYS ? gateways.reconcile() : slices.reconcile(key)),
+    onFailure: (key, error, retryInMs) => log.warn({ key, err: error, retryInMs }, "will be tried again"),
+    random,
+    ...(pause === undefined ? {} : { pause }),
+    signal,
+    concurrency: 8,
+  });
+  hooks.changed = (ref) => {
+    for (const key of slices.affectedBy(ref)) queue.add(key);
+    if (gateways.concerns(ref)) queue.add(GATEWAYS);
+    if (view.get(ref.kind, ref.namespace, ref.name) === undefined) writer.forget(ref);
+  };
+  for (const key of slices.keys()) queue.add(key);
+  queue.add(GATEWAYS);
+  const aborted = new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+  const progress = { ready: false };
+  void queue.idle().then(() => {
+    progress.ready = true;
+  });
+  return {
+    ready: () => progress.ready,
+    snapshot: () => ({
+      gateways: gateways.gateways,
+      slices: slices.services,
+      problems: [...gateways.problems, ...slices.problems],
+      queueDepth: queue.depth,
+    }),
+    settled: () => queue.idle(),
+    done: aborted.then(() => queue.idle()),
+  };
+}

@@ -1,0 +1,114 @@
+import { pause } from "./process/pause.ts";
+
+export interface WorkQueueOptions {
+  /**
+   * Looks at one key and makes the world agree with it. Never runs twice at once for one key. A rejection puts the key
+   * back, to be tried again.
+   */
+  readonly reconcile: (key: string, signal: AbortSignal) => Promise<void>;
+  /** Is told of each failed attempt before the next one is due. */
+  readonly onFailure: (key: string, error: unknown, retryInMs: number) => void;
+  /** Between 0 and 1; spreads retries so that many keys do not come back together. */
+  readonly random: () => number;
+  readonly signal: AbortSignal;
+  /** How many keys are worked on at once. */
+  readonly concurrency?: number;
+  readonly firstRetryMs?: number;
+  readonly maxRetryMs?: number;
+  /** Waits; the tests' own waits for nothing. */
+  readonly pause?: (ms: number, signal: AbortSignal) => Promise<void>;
+}
+
+/**
+ * Keys to look at, in the order in which they were added; a key added several times before its turn is looked at once,
+ * and one added while it is being looked at is looked at again. Stops when the signal aborts.
+ */
+export class WorkQueue {
+  readonly #options: Required<WorkQueueOptions>;
+  readonly #waiting = new Set<string>();
+  readonly #running = new Set<string>();
+  readonly #failures = new Map<string, number>();
+  readonly #retries = new Map<string, AbortController>();
+  #scheduled = false;
+  #onIdle: (() => void)[] = [];
+
+  constructor(options: WorkQueueOptions) {
+    this.#options = { concurrency: 1, firstRetryMs: 100, maxRetryMs: 30_000, pause, ...options };
+  }
+
+  /** Keys that wait for their turn, are being looked at, or will be tried again. */
+  get depth(): number {
+    return new Set([...this.#waiting, ...this.#running, ...this.#retries.keys()]).size;
+  }
+
+  add(key: string): void {
+    if (this.#options.signal.aborted) return;
+    // What changed may have cured it: do not wait for the retry.
+    this.#retries.get(key)?.abort();
+    this.#retries.delete(key);
+    this.#waiting.add(key);
+    this.#schedule();
+  }
+
+  /** Resolves when no key waits or runs; keys that are to be tried again later do not count. */
+  idle(): Promise<void> {
+    if (this.#running.size === 0 && (this.#waiting.size === 0 || this.#options.signal.aborted))
+      return Promise.resolve();
+    return new Promise((resolve) => this.#onIdle.push(resolve));
+  }
+
+  /** All changes of one turn of the event loop are seen before the first key is looked at. */
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#start();
+    });
+  }
+
+  #start(): void {
+    for (const key of this.#waiting) {
+      if (this.#options.signal.aborted || this.#running.size >= this.#options.concurrency) break;
+      if (this.#running.has(key)) continue;
+      this.#waiting.delete(key);
+      this.#running.add(key);
+      // #run catches whatever the reconciler throws.
+      void this.#run(key);
+    }
+    if (this.#running.size === 0 && (this.#waiting.size === 0 || this.#options.signal.aborted)) {
+      for (const resolve of this.#onIdle.splice(0)) resolve();
+    }
+  }
+
+  async #run(key: string): Promise<void> {
+    const { reconcile, signal } = this.#options;
+    try {
+      await reconcile(key, signal);
+      this.#failures.delete(key);
+    } catch (error) {
+      if (!signal.aborted) this.#retryLater(key, error);
+    } finally {
+      this.#running.delete(key);
+      this.#schedule();
+    }
+  }
+
+  #retryLater(key: string, error: unknown): void {
+    const { firstRetryMs, maxRetryMs, random, pause: wait, signal, onFailure } = this.#options;
+    const failures = this.#failures.get(key) ?? 0;
+    this.#failures.set(key, failures + 1);
+    const ceilingMs = Math.min(maxRetryMs, firstRetryMs * 2 ** Math.min(failures, 30));
+    const retryInMs = Math.round(ceilingMs * (0.5 + random() / 2));
+    onFailure(key, error, retryInMs);
+    // Somebody added it while it failed: its turn comes anyway.
+    if (this.#waiting.has(key)) return;
+    const cancelled = new AbortController();
+    this.#retries.set(key, cancelled);
+    void wait(retryInMs, AbortSignal.any([signal, cancelled.signal])).then(() => {
+      if (cancelled.signal.aborted) return;
+      this.#retries.delete(key);
+      this.add(key);
+    });
+  }
+}
