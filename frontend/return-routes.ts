@@ -67,15 +67,27 @@ export function desiredRoutes(
 }
 
 /**
- * While sessions come up after a start, what an earlier run left is still the best knowledge there is: nothing is
- * taken away, new next hops join the old ones.
+ * While sessions come up after a start, what an earlier run left is still the best knowledge there is of the routers
+ * that have not spoken yet: their next hops stay beside the new ones.
  */
-export function holding(wanted: readonly ReturnRoute[], present: readonly ReturnRoute[]): ReturnRoute[] {
+export function holding(
+  wanted: readonly ReturnRoute[],
+  present: readonly ReturnRoute[],
+  hasSpoken: (router: Ip) => boolean,
+): ReturnRoute[] {
   const hops = new Map<Cidr, Map<string, NextHop>>();
-  for (const { prefix, nextHops } of [...present, ...wanted]) {
+  const add = (prefix: Cidr, nextHops: readonly NextHop[]): void => {
+    if (nextHops.length === 0) return;
     const known = hops.get(prefix) ?? new Map<string, NextHop>();
     for (const hop of nextHops) known.set(hopKey(hop), hop);
     hops.set(prefix, known);
+  };
+  for (const { prefix, nextHops } of wanted) add(prefix, nextHops);
+  for (const { prefix, nextHops } of present) {
+    add(
+      prefix,
+      nextHops.filter((hop) => !hasSpoken(hop.via)),
+    );
   }
   return [...hops].map(([prefix, byKey]) => ({ prefix, nextHops: inOrder(byKey) })).toSorted(byPrefix);
 }

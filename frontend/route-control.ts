@@ -1,3 +1,4 @@
+import type { Ip } from "#shared/net/ip.ts";
 import type { LearnedPath } from "./bgp-speaker.ts";
 import type { DesiredState } from "./desired-state.ts";
 import type { ExternalInterface } from "./external-interface.ts";
@@ -20,6 +21,8 @@ export class RouteControl {
   readonly #routes: ReturnRoutes;
   readonly #log: Log;
   #holdUntilMs: number | undefined;
+  /** When each router's session was first seen up since knowledge began anew. */
+  readonly #upSinceMs = new Map<Ip, number>();
 
   constructor(routes: ReturnRoutes, log: Log) {
     this.#routes = routes;
@@ -29,6 +32,7 @@ export class RouteControl {
   /** Knowledge begins anew (our own start, a new daemon): what is in the kernel stays while sessions come up. */
   hold(nowMs: number): void {
     this.#holdUntilMs = nowMs + HOLD_MS;
+    this.#upSinceMs.clear();
   }
 
   /** @throws RoutesIncompleteError. Answers after how many milliseconds to look again. */
@@ -42,7 +46,8 @@ export class RouteControl {
     const present = await this.#routes.list();
     const known = desiredRoutes(desired, interfaces, learned);
     const againMs = this.#holdLeftMs(desired, states, nowMs);
-    const wanted = againMs === undefined ? known : holding(known, present);
+    const hasSpoken = (router: Ip): boolean => (this.#upSinceMs.get(router) ?? nowMs) + SETTLED_MS <= nowMs;
+    const wanted = againMs === undefined ? known : holding(known, present, hasSpoken);
     const problems: unknown[] = [];
     for (const change of planRoutes(wanted, present)) {
       try {
@@ -64,14 +69,22 @@ export class RouteControl {
   }
 
   #holdLeftMs(desired: DesiredState, states: readonly PeerState[], nowMs: number): number | undefined {
+    for (const { address, state } of states) {
+      if (state === "Established" && !this.#upSinceMs.has(address)) this.#upSinceMs.set(address, nowMs);
+    }
     if (this.#holdUntilMs === undefined) return undefined;
-    const waiting = desired.peers.filter((peer) => peer.type !== "static");
-    const up = states.filter((state) => state.state === "Established");
-    const settledAtMs = Math.max(0, ...up.map((state) => state.sinceMs + SETTLED_MS));
-    const allUp = waiting.length > 0 && waiting.every((peer) => up.some((state) => state.name === peer.name));
-    const leftMs = (allUp ? Math.min(settledAtMs, this.#holdUntilMs) : this.#holdUntilMs) - nowMs;
-    if (leftMs > 0) return leftMs;
-    this.#holdUntilMs = undefined;
-    return undefined;
+    const dueMs = desired.peers.map((peer) => {
+      if (peer.type === "static") return 0;
+      const upMs = this.#upSinceMs.get(peer.type === "session" ? peer.session.address : peer.address);
+      return upMs === undefined ? Number.POSITIVE_INFINITY : upMs + SETTLED_MS;
+    });
+    // Without any peer the objects may not be there yet.
+    const settledMs = dueMs.length === 0 ? Number.POSITIVE_INFINITY : Math.max(...dueMs);
+    const leftMs = Math.min(settledMs, this.#holdUntilMs) - nowMs;
+    if (leftMs <= 0) {
+      this.#holdUntilMs = undefined;
+      return undefined;
+    }
+    return Math.min(leftMs, ...dueMs.map((ms) => ms - nowMs).filter((ms) => ms > 0));
   }
 }

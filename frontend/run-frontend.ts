@@ -142,6 +142,7 @@ export async function runFrontend(options: FrontendOptions): Promise<void> {
         if (control === undefined) return undefined;
         try {
           await control.converge(look());
+          await control.revive(clock.nowMs());
         } catch (error) {
           if (error instanceof SpeakerStartError) await supervisor.replace(control);
           throw error;
@@ -159,7 +160,7 @@ export async function runFrontend(options: FrontendOptions): Promise<void> {
         const { control } = supervisor;
         if (control !== seen) routeControl.hold(clock.nowMs());
         seen = control;
-        await control?.observe();
+        await control?.observe(clock.nowMs());
         const desired = look();
         const nowMs = clock.nowMs();
         const speaker = control?.view() ?? { down: supervisor.down, sessions: [], refusals: new Map() };

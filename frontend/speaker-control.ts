@@ -3,7 +3,14 @@ import type { BgpSpeaker, LearnedPath, SessionReport } from "./bgp-speaker.ts";
 import type { DesiredState } from "./desired-state.ts";
 import type { Log } from "./log.ts";
 import type { SpeakerView } from "./peer-state.ts";
-import { afterChange, EMPTY_SPEAKER, planSpeaker, type SpeakerChange, type SpeakerState } from "./speaker-plan.ts";
+import {
+  afterChange,
+  EMPTY_SPEAKER,
+  idleTooLong,
+  planSpeaker,
+  type SpeakerChange,
+  type SpeakerState,
+} from "./speaker-plan.ts";
 
 /** BGP could not be started on this daemon: half-open sockets may remain, so the daemon has to be replaced. */
 export class SpeakerStartError extends Error {
@@ -23,6 +30,7 @@ export class SpeakerControl {
   #sessions: readonly SessionReport[] = [];
   #learned: readonly LearnedPath[] = [];
   readonly #sessionRefusals = new Map<Ip, string>();
+  readonly #idleSinceMs = new Map<Ip, number>();
   #policyRefusals: ReadonlyMap<Ip, string> = new Map();
 
   constructor(speaker: BgpSpeaker, log: Log) {
@@ -58,9 +66,21 @@ export class SpeakerControl {
   }
 
   /** Reads sessions and learned routes again. */
-  async observe(): Promise<void> {
+  async observe(nowMs: number): Promise<void> {
     if (this.#told.global === undefined) return;
     [this.#sessions, this.#learned] = await Promise.all([this.speaker.sessions(), this.speaker.learned()]);
+    const idle = new Set(this.#sessions.filter((s) => s.phase === "Idle").map((s) => s.address));
+    for (const address of this.#idleSinceMs.keys()) if (!idle.has(address)) this.#idleSinceMs.delete(address);
+    for (const address of idle) if (!this.#idleSinceMs.has(address)) this.#idleSinceMs.set(address, nowMs);
+  }
+
+  /** Begins sessions anew that the daemon leaves idle. */
+  async revive(nowMs: number): Promise<void> {
+    for (const session of idleTooLong(this.#told, this.#idleSinceMs, nowMs)) {
+      this.#idleSinceMs.delete(session.address);
+      await this.#make({ type: "remove-session", address: session.address });
+      await this.#make({ type: "add-session", session });
+    }
   }
 
   /** Takes every VIP back. */

@@ -87,7 +87,7 @@ const password = { secretRef: { name: "router-password" } };
 let runDir = "";
 let instance: Instance;
 const first = new Router({ id: 1, password: "s3cret", ttlSecurity: true });
-const second = new Router({ id: 2 });
+const second = new Router({ id: 2, unwanted: 3 });
 
 beforeAll(async () => {
   makeExternalNetwork();
@@ -193,19 +193,38 @@ describe("a frontend with real routers", () => {
     expect(await first.upSince("gw4")).toBe(since);
   });
 
-  it("takes a router out of the return routes when its session drops, and back", async () => {
-    await second.stopBird();
-    await until(
-      "one next hop is left",
-      () => returnTable()["0.0.0.0/0"]?.length === 1 && returnTable()["::/0"]?.length === 1,
-    );
-    expect(returnTable()["0.0.0.0/0"]).toEqual([first.v4]);
-    expect(instance.reported("second-v4")).toMatchObject({ state: "Connecting", message: /session lost/ });
-    await second.startBird();
-    const startMs = performance.now();
-    await until("the session is back", () => instance.reported("second-v4")?.state === "Established", 60_000);
-    console.log(`session back after ${Math.round(performance.now() - startMs)} ms`);
-    await until("two next hops again", () => returnTable()["0.0.0.0/0"]?.length === 2);
+  it.each(["SIGKILL", "SIGTERM"] as const)(
+    "takes a router that ends by %s out of the return routes at once, and back when it returns",
+    async (signal) => {
+      await second.stopBird(signal);
+      const oneLeft = () => returnTable()["0.0.0.0/0"]?.length === 1 && returnTable()["::/0"]?.length === 1;
+      await until("one next hop is left", oneLeft, 1_000);
+      expect(returnTable()["0.0.0.0/0"]).toEqual([first.v4]);
+      expect(instance.reported("second-v4")).toMatchObject({
+        state: "Connecting",
+        message: expect.stringContaining("session lost"),
+      });
+      await second.startBird();
+      await until("the session is back", () => instance.reported("second-v4")?.state === "Established", 5_000);
+      await until("two next hops again", () => returnTable()["0.0.0.0/0"]?.length === 2);
+    },
+  );
+
+  it("imports more where the peer allows it, and closes the session of a router that announces too much", async () => {
+    const advertise = { ...ADVERTISE, communities: ["64513:200"] };
+    const wide = { prefixes: ["10.0.0.0/8", "0.0.0.0/0"], orLonger: false };
+    instance.store.put(peer("second-v4", second.v4, { advertise, import: { ...wide, prefixes: ["10.2.0.0/16"] } }));
+    await until("the named prefix is installed", () => returnTable()["10.2.0.0/16"]);
+    expect(Object.keys(returnTable()).toSorted()).toEqual(["0.0.0.0/0", "10.2.0.0/16", "::/0"]);
+    instance.store.put(peer("second-v4", second.v4, { advertise, import: { ...wide, maxPrefixes: 2 } }));
+    const limited = await until("the limit is reported", () => {
+      const state = instance.reported("second-v4");
+      return state?.state === "PrefixLimit" ? state : undefined;
+    });
+    expect(limited.message).toContain("maxPrefixes (2)");
+    await until("its routes are gone", () => returnTable()["0.0.0.0/0"]?.length === 1);
+    instance.store.put(peer("second-v4", second.v4, { advertise }));
+    await until("the session is back", () => returnTable()["0.0.0.0/0"]?.length === 2);
   });
 
   it("recovers from a killed gobgpd", async () => {

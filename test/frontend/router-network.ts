@@ -100,10 +100,10 @@ export class Router {
     );
   }
 
-  async stopBird(): Promise<void> {
+  async stopBird(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     if (this.#bird === undefined || this.#bird.exitCode !== null || this.#bird.signalCode !== null) return;
     const exited = once(this.#bird, "exit");
-    this.#bird.kill("SIGKILL");
+    this.#bird.kill(signal);
     await exited;
   }
 
