@@ -15,7 +15,7 @@ export interface AddressDemand {
   readonly held: readonly Ip[];
 }
 
-export interface AddressProblem {
+interface AddressProblem {
   /** As the Gateway's condition Programmed names it. */
   readonly reason: "AddressNotUsable" | "AddressNotAssigned";
   readonly message: string;

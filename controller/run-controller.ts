@@ -22,7 +22,7 @@ export interface ControllerOptions {
   readonly pause?: WorkQueueOptions["pause"];
 }
 
-export interface ControllerSnapshot {
+interface ControllerSnapshot {
   readonly gateways: readonly GatewaySummary[];
   readonly slices: readonly SliceSummary[];
   readonly problems: readonly Problem[];

@@ -42,7 +42,7 @@ export interface ListenerAttachment {
 /** Everything that is known about one Gateway of ours, and what to report about it. */
 export interface GatewayAttachment {
   readonly gateway: Gateway;
-  /** The Gateway's condition Accepted. When it is False nothing of the Gateway is programmed anew. */
+  /** The Gateway's condition Accepted. While it is False the Gateway is given no new VIP; what it has goes on. */
   readonly accepted: Condition;
   /** Absent when the reference does not resolve: nothing can be programmed then. */
   readonly parameters: GatewayParameters | undefined;

@@ -20,7 +20,7 @@ export function routeGroup(route: Route): string {
   return route.kind === "FlowRoute" ? API_GROUP : GATEWAY_GROUP;
 }
 
-export function backendRefsOf(route: Route): readonly BackendRef[] {
+function backendRefsOf(route: Route): readonly BackendRef[] {
   return route.kind === "FlowRoute" ? route.spec.backendRefs : route.spec.rules.flatMap((rule) => rule.backendRefs);
 }
 

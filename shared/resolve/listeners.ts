@@ -6,7 +6,7 @@ import type { ObjectView } from "../store/object-store.ts";
 import { routeGroup } from "./backend-refs.ts";
 import { condition, joinMessages } from "./conditions.ts";
 
-export interface RouteKind {
+interface RouteKind {
   readonly group: string;
   readonly kind: Route["kind"];
 }

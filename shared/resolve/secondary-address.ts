@@ -21,7 +21,7 @@ export function parseNetworkRef(text: string, defaultNamespace: string): Network
   return { namespace: groups.namespace ?? defaultNamespace, name: groups.name, interface: groups.interface };
 }
 
-export function describeNetwork({ namespace, name, interface: device }: NetworkRef): string {
+function describeNetwork({ namespace, name, interface: device }: NetworkRef): string {
   return `${namespace}/${name}${device === undefined ? "" : `@${device}`}`;
 }
 
