@@ -93,7 +93,7 @@ export function desiredState(inputs: DesiredInputs): DesiredState {
 }
 
 /** The BgpPeers that a Gateway's instances use, in order of name. */
-export function peersOf(view: ObjectView, gateway: Gateway): BgpPeer[] {
+function peersOf(view: ObjectView, gateway: Gateway): BgpPeer[] {
   return view.list("BgpPeer").filter((peer) => {
     const selector = peer.spec.gatewaySelector;
     return (

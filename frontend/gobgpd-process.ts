@@ -4,8 +4,8 @@ import { connect } from "node:net";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
-import type { Log } from "./log.ts";
-import { pause, within } from "./pause.ts";
+import type { Log } from "#shared/process/log.ts";
+import { pause, within } from "#shared/process/pause.ts";
 
 /** A program that the frontend needs is not installed; nothing to retry. */
 export class ProgramMissingError extends Error {
@@ -13,7 +13,7 @@ export class ProgramMissingError extends Error {
 }
 
 /** gobgpd did not come up; the caller starts it again later. */
-export class GobgpdStartError extends Error {
+class GobgpdStartError extends Error {
   override readonly name = "GobgpdStartError";
 }
 

@@ -6,7 +6,7 @@ import type { DesiredPeer, DesiredState } from "./desired-state.ts";
  * Established: the session is up. Connecting: it is not, and is being tried. PrefixLimit: closed, the router announced
  * too much. Static: there is no session to have. Refused: the object, the daemon or the interfaces do not allow it.
  */
-export type PeerPhase = "Established" | "Connecting" | "PrefixLimit" | "Static" | "Refused";
+type PeerPhase = "Established" | "Connecting" | "PrefixLimit" | "Static" | "Refused";
 
 export interface PeerState {
   readonly name: string;

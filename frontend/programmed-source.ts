@@ -1,5 +1,5 @@
 import { type Programmed, readProgrammed } from "#shared/instance/programmed.ts";
-import type { Log } from "./log.ts";
+import type { Log } from "#shared/process/log.ts";
 
 /** The proxy's file as it was last good: what cannot be read any more stays in force, and is reported. */
 export class ProgrammedSource {

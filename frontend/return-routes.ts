@@ -3,7 +3,7 @@ import type { LearnedPath, PrefixRule } from "./bgp-speaker.ts";
 import { type DesiredState, defaultRoute } from "./desired-state.ts";
 import type { ExternalInterface } from "./external-interface.ts";
 
-export interface NextHop {
+interface NextHop {
   readonly via: Ip;
   readonly device: string;
 }

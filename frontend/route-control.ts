@@ -1,13 +1,13 @@
 import type { Ip } from "#shared/net/ip.ts";
+import type { Log } from "#shared/process/log.ts";
 import type { LearnedPath } from "./bgp-speaker.ts";
 import type { DesiredState } from "./desired-state.ts";
 import type { ExternalInterface } from "./external-interface.ts";
-import type { Log } from "./log.ts";
 import type { PeerState } from "./peer-state.ts";
 import { desiredRoutes, holding, planRoutes, type ReturnRoutes } from "./return-routes.ts";
 
 /** Some routes could not be placed; the others are. */
-export class RoutesIncompleteError extends Error {
+class RoutesIncompleteError extends Error {
   override readonly name = "RoutesIncompleteError";
 }
 

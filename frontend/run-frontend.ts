@@ -1,10 +1,12 @@
 import { mkdir } from "node:fs/promises";
 import { GATEWAY_NAME_LABEL } from "#shared/api/names.ts";
 import { watchProgrammed } from "#shared/instance/programmed.ts";
-import { openNetlink } from "#shared/kernel/netlink-socket.ts";
+import { type NetlinkSocket, openNetlink } from "#shared/kernel/netlink-socket.ts";
+import type { Clock } from "#shared/process/clock.ts";
+import { ConvergeLoop } from "#shared/process/converge-loop.ts";
+import type { Log } from "#shared/process/log.ts";
+import { pause, within } from "#shared/process/pause.ts";
 import type { ObjectStore } from "#shared/store/object-store.ts";
-import type { Clock } from "./clock.ts";
-import { ConvergeLoop } from "./converge-loop.ts";
 import { type DesiredState, desiredState } from "./desired-state.ts";
 import { type ExternalInterface, parametersOf } from "./external-interface.ts";
 import { type FrontendStatus, frontendStatus } from "./frontend-status.ts";
@@ -12,8 +14,6 @@ import { GobgpSpeaker } from "./gobgp-speaker.ts";
 import { findGobgpd, GobgpdProcess } from "./gobgpd-process.ts";
 import { InstanceReporter } from "./instance-reporter.ts";
 import { KernelReturnRoutes, readInterfaces } from "./kernel-network.ts";
-import type { Log } from "./log.ts";
-import { pause, within } from "./pause.ts";
 import { type PeerState, peerStates } from "./peer-state.ts";
 import { ProgrammedSource } from "./programmed-source.ts";
 import { NO_DAMPINGS, readiness, SHUTTING_DOWN } from "./readiness.ts";
@@ -38,161 +38,196 @@ export interface FrontendOptions {
   readonly drainMs: number;
   /** Where gobgpd and setpriv are looked for: as in the environment variable PATH. */
   readonly path: string;
-  /** TCP port on which sessions are accepted, on external addresses only. */
-  readonly listenPort?: number;
-  /** Called once with a function that tells the present state. */
-  readonly onStatus?: (status: () => FrontendStatus) => void;
+}
+
+export interface RunningFrontend {
+  /** Resolves when all VIPs are withdrawn and gobgpd has ended; the kernel's routes stay. */
+  readonly done: Promise<void>;
+  /** Whether gobgpd runs. */
+  ready(): boolean;
+  status(): FrontendStatus;
 }
 
 const BGP_PORT = 179;
 /** Addresses and the proxy's file are looked at this often even when nothing told of a change. */
 const RECHECK_MS = 1_000;
+const SPEAKING_LIMIT_MS = 1_000;
 const WITHDRAW_LIMIT_MS = 2_000;
 const REPORT_LIMIT_MS = 1_000;
 
 /**
  * The frontend of one gateway instance: attracts traffic for the VIPs that the proxy beside it serves, and tells the
- * kernel where their replies go. Resolves when `signal` has aborted, all VIPs are withdrawn and gobgpd has ended; the
- * kernel's routes stay.
+ * kernel where their replies go.
  * @throws ProgramMissingError when gobgpd is not installed; StoreUnavailableError.
  */
-export async function runFrontend(options: FrontendOptions): Promise<void> {
-  const { clock, gateway, log, path, pod, runDir, signal, store } = options;
-  await findGobgpd(path);
-  await mkdir(runDir, { recursive: true });
+export async function runFrontend(options: FrontendOptions): Promise<RunningFrontend> {
+  await findGobgpd(options.path);
+  await mkdir(options.runDir, { recursive: true });
   const stop = new AbortController();
-  const stopped = AbortSignal.any([signal, stop.signal]);
   const netlink = openNetlink();
   try {
-    const programmed = new ProgrammedSource(runDir, log);
-    const routeControl = new RouteControl(new KernelReturnRoutes(netlink), log);
-    let interfaces: readonly ExternalInterface[] = [];
-    let states: readonly PeerState[] = [];
-    let routes: readonly ReturnRoute[] = [];
-    let dampings = NO_DAMPINGS;
-    let seen: SpeakerControl | undefined;
+    return await begin(options, netlink, stop);
+  } catch (error) {
+    stop.abort();
+    netlink.close();
+    throw error;
+  }
+}
 
-    const supervisor = new SpeakerSupervisor({
-      launch: async () => {
-        const daemon = await GobgpdProcess.start({ runDir, path, log });
-        try {
-          return { daemon, speaker: await GobgpSpeaker.connect(daemon.socket) };
-        } catch (error) {
-          await daemon.kill();
-          throw error;
-        }
-      },
-      onChange: () => {
-        speak.wake();
-        observe.wake();
-      },
-      log,
-      signal: stopped,
-    });
+async function begin(
+  options: FrontendOptions,
+  netlink: NetlinkSocket,
+  stop: AbortController,
+): Promise<RunningFrontend> {
+  const { clock, gateway, log, path, pod, runDir, signal, store } = options;
+  const stopped = AbortSignal.any([signal, stop.signal]);
+  const programmed = new ProgrammedSource(runDir, log);
+  const routeControl = new RouteControl(new KernelReturnRoutes(netlink), log);
+  let interfaces: readonly ExternalInterface[] = [];
+  let states: readonly PeerState[] = [];
+  let routes: readonly ReturnRoute[] = [];
+  let dampings = NO_DAMPINGS;
+  let seen: SpeakerControl | undefined;
 
-    const onObject = (): void => {
+  const supervisor = new SpeakerSupervisor({
+    launch: async () => {
+      const daemon = await GobgpdProcess.start({ runDir, path, log });
+      try {
+        return { daemon, speaker: await GobgpSpeaker.connect(daemon.socket) };
+      } catch (error) {
+        await daemon.kill();
+        throw error;
+      }
+    },
+    onChange: () => {
       speak.wake();
       observe.wake();
+    },
+    log,
+    signal: stopped,
+  });
+
+  const onObject = (): void => {
+    speak.wake();
+    observe.wake();
+    report.wake();
+  };
+  const view = await store.watch(
+    [
+      { kind: "Gateway" },
+      { kind: "GatewayClass" },
+      { kind: "GatewayParameters" },
+      { kind: "BgpPeer" },
+      { kind: "Secret" },
+      { kind: "Pod", matchLabels: { [GATEWAY_NAME_LABEL]: gateway.name } },
+    ],
+    onObject,
+    stopped,
+  );
+  const reporter = new InstanceReporter({ store, view, pod });
+
+  const look = (): DesiredState => {
+    const object = view.get("Gateway", gateway.namespace, gateway.name);
+    const parameters = object && parametersOf(view, object);
+    const names = parameters?.spec.externalNetworks.map((network) => network.interface) ?? [];
+    interfaces = readInterfaces(netlink, names);
+    return desiredState({
+      view,
+      gateway: object,
+      podName: pod.name,
+      interfaces,
+      programmed: programmed.current,
+      listenPort: BGP_PORT,
+    });
+  };
+
+  const readFile = new ConvergeLoop({
+    name: "programmed",
+    log,
+    signal: stopped,
+    converge: async () => {
+      if (await programmed.refresh()) onObject();
+      return RECHECK_MS;
+    },
+  });
+  const speak = new ConvergeLoop({
+    name: "speaker",
+    log,
+    signal: stopped,
+    converge: async () => {
+      const { control } = supervisor;
+      if (control === undefined) return undefined;
+      try {
+        await control.converge(look());
+        await control.revive(clock.nowMs());
+      } catch (error) {
+        if (error instanceof SpeakerStartError) await supervisor.replace(control);
+        throw error;
+      } finally {
+        observe.wake();
+      }
+      return RECHECK_MS;
+    },
+  });
+  const observe = new ConvergeLoop({
+    name: "routes",
+    log,
+    signal: stopped,
+    converge: async () => {
+      const { control } = supervisor;
+      if (control !== seen) routeControl.hold(clock.nowMs());
+      seen = control;
+      await control?.observe(clock.nowMs());
+      const desired = look();
+      const nowMs = clock.nowMs();
+      const speaker = control?.view() ?? { down: supervisor.down, sessions: [], refusals: new Map() };
+      states = peerStates(desired, speaker, new Map(states.map((state) => [state.name, state])), nowMs);
       report.wake();
-    };
-    const view = await store.watch(
-      [
-        { kind: "Gateway" },
-        { kind: "GatewayClass" },
-        { kind: "GatewayParameters" },
-        { kind: "BgpPeer" },
-        { kind: "Secret" },
-        { kind: "Pod", matchLabels: { [GATEWAY_NAME_LABEL]: gateway.name } },
-      ],
-      onObject,
-      stopped,
-    );
-    const reporter = new InstanceReporter({ store, view, pod });
+      const learned = control?.learned() ?? [];
+      routes = desiredRoutes(desired, interfaces, learned);
+      const againMs = await routeControl.converge(desired, interfaces, states, learned, nowMs);
+      return Math.min(RECHECK_MS, againMs ?? RECHECK_MS);
+    },
+  });
+  const report = new ConvergeLoop({
+    name: "status",
+    log,
+    signal: stopped,
+    converge: async () => {
+      const nowMs = clock.nowMs();
+      const judged = readiness(look(), states, dampings, nowMs);
+      dampings = judged.dampings;
+      await reporter.report(states, judged.families, nowMs);
+      return judged.againMs;
+    },
+  });
 
-    const look = (): DesiredState => {
-      const object = view.get("Gateway", gateway.namespace, gateway.name);
-      const parameters = object && parametersOf(view, object);
-      const names = parameters?.spec.externalNetworks.map((network) => network.interface) ?? [];
-      interfaces = readInterfaces(netlink, names);
-      return desiredState({
-        view,
-        gateway: object,
-        podName: pod.name,
-        interfaces,
-        programmed: programmed.current,
-        listenPort: options.listenPort ?? BGP_PORT,
-      });
-    };
-
-    const readFile = new ConvergeLoop({
-      name: "programmed",
-      log,
-      signal: stopped,
-      converge: async () => {
-        if (await programmed.refresh()) onObject();
-        return RECHECK_MS;
-      },
-    });
-    const speak = new ConvergeLoop({
-      name: "speaker",
-      log,
-      signal: stopped,
-      converge: async () => {
-        const { control } = supervisor;
-        if (control === undefined) return undefined;
-        try {
-          await control.converge(look());
-          await control.revive(clock.nowMs());
-        } catch (error) {
-          if (error instanceof SpeakerStartError) await supervisor.replace(control);
-          throw error;
-        } finally {
-          observe.wake();
-        }
-        return RECHECK_MS;
-      },
-    });
-    const observe = new ConvergeLoop({
-      name: "routes",
-      log,
-      signal: stopped,
-      converge: async () => {
-        const { control } = supervisor;
-        if (control !== seen) routeControl.hold(clock.nowMs());
-        seen = control;
-        await control?.observe(clock.nowMs());
-        const desired = look();
-        const nowMs = clock.nowMs();
-        const speaker = control?.view() ?? { down: supervisor.down, sessions: [], refusals: new Map() };
-        states = peerStates(desired, speaker, new Map(states.map((state) => [state.name, state])), nowMs);
-        report.wake();
-        const learned = control?.learned() ?? [];
-        routes = desiredRoutes(desired, interfaces, learned);
-        const againMs = await routeControl.converge(desired, interfaces, states, learned, nowMs);
-        return Math.min(RECHECK_MS, againMs ?? RECHECK_MS);
-      },
-    });
-    const report = new ConvergeLoop({
-      name: "status",
-      log,
-      signal: stopped,
-      converge: async () => {
-        const nowMs = clock.nowMs();
-        const judged = readiness(look(), states, dampings, nowMs);
-        dampings = judged.dampings;
-        await reporter.report(states, judged.families, nowMs);
-        return judged.againMs;
-      },
-    });
-
-    routeControl.hold(clock.nowMs());
-    watchProgrammed(
-      runDir,
-      () => readFile.wake(),
-      (error) => log.warn({ err: error }, "lost the watch on the run directory; looking at it every second"),
-      stopped,
-    );
-    options.onStatus?.(() =>
+  routeControl.hold(clock.nowMs());
+  watchProgrammed(
+    runDir,
+    () => readFile.wake(),
+    (error) => log.warn({ err: error }, "lost the watch on the run directory; looking at it every second"),
+    stopped,
+  );
+  await programmed.refresh();
+  const loops = Promise.all([readFile.run(), observe.run(), report.run()]);
+  const speaking = speak.run();
+  const live = async (): Promise<void> => {
+    try {
+      await supervisor.run();
+    } finally {
+      stop.abort();
+      // A pass that hangs on a daemon that does not answer is not waited for: traffic has to move first.
+      await within(SPEAKING_LIMIT_MS, speaking);
+      await shutDown({ supervisor, reporter, log, clock, drainMs: options.drainMs });
+      await within(REPORT_LIMIT_MS, loops);
+      netlink.close();
+    }
+  };
+  return {
+    done: live(),
+    ready: () => supervisor.control !== undefined,
+    status: () =>
       frontendStatus({
         gobgpd: supervisor.daemon,
         states,
@@ -200,21 +235,7 @@ export async function runFrontend(options: FrontendOptions): Promise<void> {
         routes,
         programmedProblem: programmed.problem,
       }),
-    );
-    await programmed.refresh();
-    const loops = Promise.all([readFile.run(), speak.run(), observe.run(), report.run()]);
-    try {
-      await supervisor.run();
-    } finally {
-      stop.abort();
-      // Whoever is at work with a daemon that does not answer is not waited for: traffic has to move first.
-      await within(WITHDRAW_LIMIT_MS, loops);
-      await shutDown({ supervisor, reporter, log, clock, drainMs: options.drainMs });
-    }
-  } finally {
-    stop.abort();
-    netlink.close();
-  }
+  };
 }
 
 /** Withdraw, say so, give the routers time, then end the sessions. */

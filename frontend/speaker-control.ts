@@ -1,7 +1,7 @@
 import type { Cidr, Ip } from "#shared/net/ip.ts";
+import type { Log } from "#shared/process/log.ts";
 import type { BgpSpeaker, LearnedPath, SessionReport } from "./bgp-speaker.ts";
 import type { DesiredState } from "./desired-state.ts";
-import type { Log } from "./log.ts";
 import type { SpeakerView } from "./peer-state.ts";
 import {
   afterChange,
@@ -18,7 +18,7 @@ export class SpeakerStartError extends Error {
 }
 
 /** Some changes were refused; the others are in force. */
-export class SpeakerIncompleteError extends Error {
+class SpeakerIncompleteError extends Error {
   override readonly name = "SpeakerIncompleteError";
 }
 

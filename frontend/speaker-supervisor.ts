@@ -1,7 +1,7 @@
+import type { Log } from "#shared/process/log.ts";
+import { pause } from "#shared/process/pause.ts";
 import type { BgpSpeaker } from "./bgp-speaker.ts";
 import { type GobgpdProcess, ProgramMissingError } from "./gobgpd-process.ts";
-import type { Log } from "./log.ts";
-import { pause } from "./pause.ts";
 import { SpeakerControl } from "./speaker-control.ts";
 
 /** A daemon and the connection to it. */

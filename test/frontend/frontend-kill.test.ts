@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { AnyObject } from "#shared/api/kinds.ts";
 import { writeProgrammed } from "#shared/instance/programmed.ts";
@@ -18,7 +19,7 @@ let frontend: ChildProcess | undefined;
 async function start(objects: AnyObject[], path = process.env.PATH): Promise<ChildProcess> {
   const file = join(runDir, "objects.json");
   await writeFile(file, JSON.stringify(objects));
-  const program = join(import.meta.dirname, "frontend-process.ts");
+  const program = fileURLToPath(new URL("./frontend-process.ts", import.meta.url));
   // A small young generation, and sources compiled once: half of what Node takes otherwise.
   frontend = spawn(process.execPath, ["--max-semi-space-size=1", program, runDir, file], {
     stdio: ["ignore", "inherit", "pipe"],

@@ -6,8 +6,8 @@ import { readFileSync } from "node:fs";
 import pino from "pino";
 import { z } from "zod";
 import { isKind, KINDS } from "#shared/api/kinds.ts";
+import { systemClock } from "#shared/process/clock.ts";
 import { MemoryStore } from "#shared/store/memory-store.ts";
-import { systemClock } from "../../frontend/clock.ts";
 import { runFrontend } from "../../frontend/run-frontend.ts";
 import { GATEWAY, POD } from "./gateway-objects.ts";
 
@@ -20,7 +20,7 @@ for (const object of z.array(z.looseObject({ kind: z.string() })).parse(JSON.par
 }
 const stop = new AbortController();
 for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop.abort());
-await runFrontend({
+const frontend = await runFrontend({
   store,
   pod: POD,
   gateway: GATEWAY,
@@ -31,3 +31,4 @@ await runFrontend({
   drainMs: 300,
   path: process.env.PATH ?? "",
 });
+await frontend.done;

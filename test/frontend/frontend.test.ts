@@ -5,10 +5,10 @@ import pino from "pino";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { BgpPeer } from "#shared/api/bgp-peer.ts";
 import { writeProgrammed } from "#shared/instance/programmed.ts";
+import { systemClock } from "#shared/process/clock.ts";
 import { MemoryStore } from "#shared/store/memory-store.ts";
-import { systemClock } from "../../frontend/clock.ts";
 import type { FrontendStatus } from "../../frontend/frontend-status.ts";
-import { runFrontend } from "../../frontend/run-frontend.ts";
+import { type RunningFrontend, runFrontend } from "../../frontend/run-frontend.ts";
 import { baseObjects, GATEWAY, POD, peer, secret, vip } from "./gateway-objects.ts";
 import {
   EXTERNAL,
@@ -25,16 +25,15 @@ class Instance {
   readonly store = new MemoryStore(baseObjects());
   readonly #stop = new AbortController();
   readonly runDir: string;
-  #running: Promise<void> | undefined;
-  #status: (() => FrontendStatus) | undefined;
+  #running: RunningFrontend | undefined;
   #generation = 0;
 
   constructor(runDir: string) {
     this.runDir = runDir;
   }
 
-  start(): void {
-    this.#running = runFrontend({
+  async start(): Promise<void> {
+    this.#running = await runFrontend({
       store: this.store,
       pod: POD,
       gateway: GATEWAY,
@@ -44,9 +43,6 @@ class Instance {
       signal: this.#stop.signal,
       drainMs: 300,
       path: process.env.PATH ?? "",
-      onStatus: (status) => {
-        this.#status = status;
-      },
     });
   }
 
@@ -56,7 +52,7 @@ class Instance {
   }
 
   status(): FrontendStatus | undefined {
-    return this.#status?.();
+    return this.#running?.status();
   }
 
   reported(name: string): NonNullable<BgpPeer["status"]>["instances"][number] | undefined {
@@ -74,7 +70,7 @@ class Instance {
 
   async stop(): Promise<void> {
     this.#stop.abort();
-    await this.#running;
+    await this.#running?.done;
   }
 }
 
@@ -94,7 +90,7 @@ beforeAll(async () => {
   await Promise.all([first.start(), second.start()]);
   runDir = await mkdtemp(join(tmpdir(), "cw-frontend-"));
   instance = new Instance(runDir);
-  instance.start();
+  await instance.start();
   await until("the frontend runs", () => instance.status()?.gobgpd);
 });
 

@@ -164,7 +164,7 @@ export class Router {
   }
 }
 
-export interface TableRoute {
+interface TableRoute {
   readonly dst: string;
   readonly protocol: string;
   readonly gateway?: string;
