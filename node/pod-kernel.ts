@@ -1,0 +1,212 @@
+import { ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
+import { applyAddresses, listAddresses } from "#shared/kernel/addresses.ts";
+import type { FailedChange, Plan } from "#shared/kernel/apply-plan.ts";
+import { KernelNotFoundError } from "#shared/kernel/kernel-error.ts";
+import { listLinks } from "#shared/kernel/links.ts";
+import { type NetlinkSocket, openNetlink } from "#shared/kernel/netlink-socket.ts";
+import { readSysctl, withNetns, writeSysctl } from "#shared/kernel/network-namespace.ts";
+import { planAddresses } from "#shared/kernel/plan-addresses.ts";
+import { planRoutes } from "#shared/kernel/plan-routes.ts";
+import { planRules } from "#shared/kernel/plan-rules.ts";
+import { applyRoutes, type CanonicalRoute, listRoutes } from "#shared/kernel/routes.ts";
+import { applyRules, listRules } from "#shared/kernel/rules.ts";
+import type { Ip } from "#shared/net/ip.ts";
+import type { PodNetwork, ReturnPath } from "./desired-pod-network.ts";
+import { ownNetns } from "./netns-identity.ts";
+import type { PodRecord } from "./pod-records.ts";
+import { isOurPriority, isOurTable, podAddresses, podRoutes, podRules, podSysctls } from "./pod-routing.ts";
+
+/** A pod that is not selected. */
+export const NO_NETWORK: PodNetwork = { vips: [], paths: [], problems: [] };
+
+export interface PodNetns {
+  readonly pod: string;
+  readonly path: string;
+  readonly netns: string;
+}
+
+export interface PodRecordAccess {
+  get(pod: string): PodRecord | undefined;
+  put(record: PodRecord): void;
+}
+
+/** Next hops that stayed because no instance is live. */
+export interface KeptHops {
+  readonly path: ReturnPath;
+  readonly family: 4 | 6;
+  readonly addresses: readonly string[];
+}
+
+export interface PodOutcome {
+  readonly changes: number;
+  readonly kept: readonly KeptHops[];
+  readonly problems: readonly string[];
+}
+
+/**
+ * Brings one pod's network namespace to what is wanted: settings, then routes, rules and VIPs; what goes, goes in the
+ * opposite order. Listens to nothing and holds nothing open: an open socket would keep the namespace of a pod that is
+ * gone alive.
+ * @throws KernelError when the namespace cannot be entered or listed.
+ */
+export function applyPodNetwork(target: PodNetns, wanted: PodNetwork, records: PodRecordAccess): PodOutcome {
+  return withNetns(target.path, () => {
+    if (ownNetns() !== target.netns) throw new Error(`${target.path} was replaced while it was looked at`);
+    const socket = openNetlink();
+    try {
+      return new PodWork(socket, target, wanted, records).run();
+    } finally {
+      socket.close();
+    }
+  });
+}
+
+class PodWork {
+  readonly #socket: NetlinkSocket;
+  readonly #target: PodNetns;
+  readonly #wanted: PodNetwork;
+  readonly #records: PodRecordAccess;
+  readonly #problems: string[] = [];
+  #changes = 0;
+
+  constructor(socket: NetlinkSocket, target: PodNetns, wanted: PodNetwork, records: PodRecordAccess) {
+    this.#socket = socket;
+    this.#target = target;
+    this.#wanted = wanted;
+    this.#records = records;
+  }
+
+  run(): PodOutcome {
+    const links = new Map(listLinks(this.#socket).map((link) => [link.name, link]));
+    const loopback = links.get("lo");
+    for (const name of new Set(this.#wanted.paths.flatMap((path) => path.interfaces))) {
+      const link = links.get(name);
+      if (link === undefined) this.#problems.push(`the pod has no interface ${name}, which its annotation names`);
+      else if (!link.up) this.#problems.push(`interface ${name} of the pod is down`);
+    }
+    if (loopback?.up === false && this.#wanted.vips.length > 0) {
+      this.#problems.push("interface lo of the pod is down: VIPs on it are not served");
+    }
+    const sysctls = podSysctls(this.#wanted, readSysctl(undefined, "net/ipv4/conf/all/rp_filter"));
+    this.#remember();
+    // Before the VIP is there: the pod must never answer ARP for it.
+    for (const { key, value, accepts } of sysctls) this.#set(key, value, accepts);
+
+    const own = listRoutes(this.#socket, { protocol: ROUTE_PROTOCOL }).filter(({ table }) => isOurTable(table));
+    const { routes, kept } = podRoutes(this.#wanted, (name) => {
+      const link = links.get(name);
+      return link?.up ? link.ifindex : undefined;
+    });
+    const keeps = new Set(kept.map(({ table, family }) => `${table} ${family}`));
+    const isKept = ({ table, family }: CanonicalRoute): boolean => keeps.has(`${table} ${family}`);
+    const routePlan = planRoutes(
+      routes,
+      own.filter((route) => !isKept(route)),
+    );
+    const rules = listRules(this.#socket, { protocol: ROUTE_PROTOCOL }).filter((r) => isOurPriority(r.priority));
+    this.#apply({ ...routePlan, delete: [] }, applyRoutes);
+    this.#apply(planRules(podRules(this.#wanted), rules), applyRules);
+    if (loopback !== undefined) this.#addresses(loopback.ifindex);
+    this.#apply({ add: [], replace: [], delete: routePlan.delete }, applyRoutes);
+    this.#restore(new Set(sysctls.map(({ key }) => key)));
+
+    const keptHops = kept.map(({ table, family, path }) => ({
+      path,
+      family,
+      addresses: own
+        .filter((route) => route.table === table && route.family === family)
+        .flatMap((route) => route.nextHops.flatMap(({ gateway }) => gateway ?? [])),
+    }));
+    return { changes: this.#changes, kept: keptHops, problems: this.#problems };
+  }
+
+  /** A VIP that somebody else has put there serves as well, and is not ours to remove. */
+  #addresses(loopback: number): void {
+    const desired = podAddresses(this.#wanted, loopback);
+    const present = listAddresses(this.#socket, { ifindex: loopback });
+    const ours = present.filter(({ protocol }) => protocol === ROUTE_PROTOCOL);
+    const plan = { ...planAddresses(desired, ours), add: planAddresses(desired, present).add };
+    this.#apply(plan, applyAddresses);
+  }
+
+  #apply<T>(plan: Plan<T>, apply: (socket: NetlinkSocket, plan: Plan<T>) => readonly FailedChange<T>[]): void {
+    const asked = plan.add.length + plan.replace.length + plan.delete.length;
+    if (asked === 0) return;
+    const failed = apply(this.#socket, plan);
+    this.#changes += asked - failed.length;
+    for (const { action, error } of failed) {
+      // What somebody else has deleted meanwhile is as it should be.
+      if (action === "delete" && error instanceof KernelNotFoundError) continue;
+      this.#problems.push(error.message);
+    }
+  }
+
+  /** The namespace's record; that of an earlier namespace of the pod says nothing about this one. */
+  #record(): PodRecord {
+    const { pod, path, netns } = this.#target;
+    const known = this.#records.get(pod);
+    return known?.netns === netns ? { ...known, path } : { pod, path, netns, sysctls: {} };
+  }
+
+  #remember(): void {
+    const { pod, netns, path } = this.#target;
+    const known = this.#records.get(pod);
+    if (known?.netns === netns && known.path === path) return;
+    this.#records.put(this.#record());
+  }
+
+  #set(key: string, value: string, accepts: (current: string) => boolean): void {
+    this.#sysctl(() => {
+      const current = readSysctl(undefined, key);
+      if (accepts(current)) return;
+      const record = this.#record();
+      const before = record.sysctls[key]?.before ?? current;
+      this.#records.put({ ...record, sysctls: { ...record.sysctls, [key]: { before, ours: value } } });
+      writeSysctl(undefined, key, value);
+      this.#changes++;
+    });
+  }
+
+  /** Puts settings back that are not wanted any more, unless somebody has changed them since. */
+  #restore(wanted: ReadonlySet<string>): void {
+    const record = this.#record();
+    const left = Object.entries(record.sysctls).filter(([key, { before, ours }]) => {
+      if (wanted.has(key)) return true;
+      return !this.#sysctl(() => {
+        if (readSysctl(undefined, key) !== ours) return;
+        writeSysctl(undefined, key, before);
+        this.#changes++;
+      });
+    });
+    if (left.length === Object.keys(record.sysctls).length) return;
+    this.#records.put({ ...record, sysctls: Object.fromEntries(left) });
+  }
+
+  /** @returns false when the setting could not be made, which is then a problem. */
+  #sysctl(change: () => void): boolean {
+    try {
+      change();
+    } catch (error) {
+      // An interface that is gone has no settings.
+      if (error instanceof KernelNotFoundError) return true;
+      this.#problems.push(error instanceof Error ? error.message : String(error));
+      return false;
+    }
+    return true;
+  }
+}
+
+/** The VIPs and next hops of a pod in the words of `GET /status`. */
+export interface PodStatus {
+  readonly pod: string;
+  readonly netns: string;
+  readonly vips: readonly Ip[];
+  readonly returnVia: readonly {
+    readonly gateway: string;
+    readonly family: 4 | 6;
+    readonly nextHops: readonly string[];
+    /** No instance is live: these are the last that were. */
+    readonly kept?: true;
+  }[];
+  readonly problem?: string;
+}
