@@ -1,5 +1,5 @@
 import type { ByteMatch, PortRangeList, Protocol } from "#shared/api/routes.ts";
-import { cidrSpan, type Family, type Ip, ipToBigInt } from "#shared/net/ip.ts";
+import { cidrSpan, type Family } from "#shared/net/ip.ts";
 import type { Flow } from "#shared/resolve/intent-types.ts";
 
 /** Where the fields of a flow stand in a packet, as nftables expressions. */
@@ -75,11 +75,6 @@ function ports(expression: string, ranges: PortRangeList): string[] {
 function bytes({ offset, width, mask, value }: ByteMatch): string {
   const masked = mask === undefined ? "" : ` & ${mask}`;
   return `@th,${offset * 8},${width * 8}${masked} == ${value}`;
-}
-
-/** An address as `fields` want it written. */
-export function addressText(fields: Fields, address: Ip): string {
-  return fields.raw ? hex(ipToBigInt(address)) : address;
 }
 
 function sources(fields: Fields, flow: Flow): string[] {
