@@ -44,7 +44,8 @@ export async function waitConverged(
     const now = performance.now();
     const shape = JSON.stringify([
       status.vips,
-      status.services.map(({ node, name, targets }) => [node, name, targets.map((target) => target.name)]),
+      status.services.map(({ node, name, readyTargets }) => [node, name, readyTargets]),
+      status.targets.map(({ node, name }) => [node, name]),
     ]);
     if (!status.converged) settled = undefined;
     else if (settled?.shape !== shape) settled = { shape, since: now };

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
@@ -115,6 +115,21 @@ export function isAlive({ pid, startTicks }: ProcessId): boolean {
   return startTicksOf(pid) === startTicks;
 }
 
+/**
+ * Whether a lab is there. Its first process leaves its namespaces before it ends; it cannot end as long as nobody reaps
+ * a killed `lab exec` (containers without an init), but then nothing of the lab is left either.
+ */
+export function isLabAlive({ owner, init }: Pick<LabInfo, "owner" | "init">): boolean {
+  if (!isAlive(owner)) return false;
+  if (init === undefined) return true;
+  try {
+    return isAlive(init) && readlinkSync(`/proc/${init.pid}/ns/mnt`) !== "";
+  } catch {
+    // It ended, or is about to.
+    return false;
+  }
+}
+
 /** @throws LabError when there is no such process. */
 export function processId(pid: number): ProcessId {
   const startTicks = startTicksOf(pid);
@@ -146,7 +161,7 @@ export async function findRunningLab(name: string): Promise<{ folder: LabFolder;
   const info = await readLabInfo(folder);
   const option = name === "default" ? "" : ` --name ${name}`;
   if (info === undefined) throw new LabError(`no lab named ${name}; start it with \`causeway lab up${option}\``);
-  if (!isAlive(info.owner))
+  if (!isLabAlive(info))
     throw new LabError(`the lab ${name} was killed; start it again with \`causeway lab up${option}\``);
   if (info.init === undefined) throw new LabError(`the lab ${name} is still being built; try again in a second`);
   return { folder, info, init: info.init };
@@ -159,7 +174,7 @@ export async function findRunningLab(name: string): Promise<{ folder: LabFolder;
 export async function claimFolder(folder: LabFolder, info: LabInfo): Promise<void> {
   await mkdir(join(folder.root, ".."), { recursive: true });
   const old = await readLabInfo(folder);
-  if (old !== undefined && isAlive(old.owner)) {
+  if (old !== undefined && isLabAlive(old)) {
     const option = info.name === "default" ? "" : ` --name ${info.name}`;
     throw new LabError(
       `the lab ${info.name} already runs; stop it with \`causeway lab down${option}\`, or give another --name`,

@@ -64,10 +64,14 @@ function runOutside(
   variables: Record<string, string>,
   signal: AbortSignal,
 ): Promise<number> {
-  const [program, ...args] = command;
+  const [program] = command;
   if (program === undefined) throw new LabError("lab run needs a command: causeway lab run -- sh");
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: "inherit", env: { ...process.env, ...variables } });
+    // The command is not to outlive the lab, even if this process is killed.
+    const child = spawn("setpriv", ["--pdeathsig", "TERM", ...command], {
+      stdio: "inherit",
+      env: { ...process.env, ...variables },
+    });
     signal.addEventListener("abort", () => child.kill("SIGTERM"), { once: true });
     child.once("error", (cause) => reject(new LabError(`cannot run ${program}: ${cause.message}`, { cause })));
     child.once("exit", (code, ended) => resolve(code ?? 128 + (ended === null ? 0 : constants.signals[ended])));

@@ -20,16 +20,26 @@ const nodeStatusSchema = z.object({
   processes: z.array(processStatusSchema),
 });
 
+/** What an instance does with one kind of packet. */
 const serviceStatusSchema = z.object({
   node: z.string(),
   gateway: z.string(),
   name: z.string(),
   vips: z.array(z.string()),
-  port: z.union([z.int(), z.string()]),
-  protocol: z.string(),
+  /** `8080`, or a range `5000-5999`; empty for any. */
+  ports: z.array(z.string()),
+  protocols: z.array(z.string()),
+  readyTargets: z.int(),
   packets: z.number(),
   bytes: z.number(),
-  targets: z.array(z.object({ name: z.string(), packets: z.number(), bytes: z.number() })),
+});
+
+/** What an instance has sent to one target; `name` is the Pod's namespace/name. */
+const targetStatusSchema = z.object({
+  node: z.string(),
+  name: z.string(),
+  packets: z.number(),
+  bytes: z.number(),
 });
 
 const vipStatusSchema = z.object({
@@ -45,7 +55,7 @@ const sessionStatusSchema = z.object({
   node: z.string(),
   peer: z.string(),
   address: z.string(),
-  family: z.union([z.literal(4), z.literal(6)]),
+  family: z.enum(["IPv4", "IPv6"]),
   state: z.string(),
 });
 
@@ -65,6 +75,7 @@ export const labStatusSchema = z.object({
   sessions: z.array(sessionStatusSchema),
   vips: z.array(vipStatusSchema),
   services: z.array(serviceStatusSchema),
+  targets: z.array(targetStatusSchema),
 });
 
 export type LabStatus = z.infer<typeof labStatusSchema>;
@@ -72,4 +83,5 @@ export type NodeStatus = z.infer<typeof nodeStatusSchema>;
 export type ProcessStatus = z.infer<typeof processStatusSchema>;
 export type VipStatus = z.infer<typeof vipStatusSchema>;
 export type SessionStatus = z.infer<typeof sessionStatusSchema>;
+export type TargetStatus = z.infer<typeof targetStatusSchema>;
 export type ServiceStatus = z.infer<typeof serviceStatusSchema>;

@@ -9,11 +9,10 @@ import { LabError } from "./lab-error.ts";
 import {
   checkSocketPaths,
   claimFolder,
-  isAlive,
+  isLabAlive,
   type LabFolder,
   type LabInfo,
   labFolder,
-  type ProcessId,
   processId,
   writeLabInfo,
 } from "./lab-folder.ts";
@@ -110,10 +109,10 @@ export async function launchLab({ name, topologyFile, entry }: LaunchOptions): P
   };
 }
 
-/** Waits until a process is gone. @returns whether it is, within the time. */
-export async function waitGone(id: ProcessId, timeoutMs: number): Promise<boolean> {
+/** Waits until a lab is gone. @returns whether it is, within the time. */
+export async function waitGone(info: LabInfo, timeoutMs: number): Promise<boolean> {
   const deadline = performance.now() + timeoutMs;
-  while (isAlive(id)) {
+  while (isLabAlive(info)) {
     if (performance.now() > deadline) return false;
     await new Promise((done) => setTimeout(done, 20));
   }

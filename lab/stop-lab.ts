@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import { commandDown } from "./control-client.ts";
-import { isAlive, type LabFolder, type LabInfo } from "./lab-folder.ts";
+import { isAlive, isLabAlive, type LabFolder, type LabInfo } from "./lab-folder.ts";
 import { waitGone } from "./launch.ts";
 import { UnixHttpError } from "./unix-http.ts";
 
@@ -13,7 +13,7 @@ const ORDERLY_MS = 15_000;
  */
 export async function stopLab(folder: LabFolder, info: LabInfo, keepState: boolean): Promise<{ killed: boolean }> {
   let killed = false;
-  if (isAlive(info.owner)) {
+  if (isLabAlive(info)) {
     const asked = await commandDown(folder).then(
       () => true,
       (error: unknown) => {
@@ -21,13 +21,15 @@ export async function stopLab(folder: LabFolder, info: LabInfo, keepState: boole
         throw error;
       },
     );
-    if (!asked || !(await waitGone(info.owner, ORDERLY_MS))) {
+    if (!asked || !(await waitGone(info, ORDERLY_MS))) {
       killed = true;
       // `unshare --kill-child` passes it on; PID 1 of the namespaces takes every process and link along.
       process.kill(info.owner.pid, "SIGKILL");
-      if (info.init !== undefined) await waitGone(info.init, 5000);
+      await waitGone(info, 5000);
     }
   }
+  // What is left of it waits for somebody to reap a killed `lab exec`.
+  if (isAlive(info.owner) && info.owner.pid !== process.pid) process.kill(info.owner.pid, "SIGKILL");
   if (!keepState) await rm(folder.root, { recursive: true, force: true });
   return { killed };
 }

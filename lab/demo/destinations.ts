@@ -11,14 +11,16 @@ export interface Destination {
 /** One destination for each Gateway, protocol and address family: the first service that has targets. Pure. */
 export function destinations(status: Pick<LabStatus, "services">): Destination[] {
   const found = new Map<string, Destination>();
-  for (const { gateway, vips, port, protocol, targets } of status.services) {
-    const name = protocol.toLowerCase();
-    // A range of ports may be any of them; its first will do.
-    const number = typeof port === "number" ? port : Number.parseInt(port, 10);
-    if (targets.length === 0 || (name !== "tcp" && name !== "udp") || !(number > 0)) continue;
-    for (const address of vips) {
-      const key = `${gateway} ${name} ${address.includes(":") ? 6 : 4}`;
-      if (!found.has(key)) found.set(key, { gateway, protocol: name, address, port: number });
+  for (const { gateway, vips, ports, protocols, readyTargets } of status.services) {
+    // Of a range of ports the first will do.
+    const port = Number.parseInt(ports[0] ?? "", 10);
+    if (readyTargets === 0 || !(port > 0)) continue;
+    for (const protocol of protocols.map((name) => name.toLowerCase())) {
+      if (protocol !== "tcp" && protocol !== "udp") continue;
+      for (const address of vips) {
+        const key = `${gateway} ${protocol} ${address.includes(":") ? 6 : 4}`;
+        if (!found.has(key)) found.set(key, { gateway, protocol, address, port });
+      }
     }
   }
   return [...found].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, destination]) => destination);

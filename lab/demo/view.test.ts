@@ -20,16 +20,15 @@ function status(packets: number): LabStatus {
       gateway: "default/edge",
       name: "default/echo",
       vips: VIPS,
-      port: 8080,
-      protocol,
+      ports: ["8080"],
+      protocols: [protocol],
+      readyTargets: 4,
       packets,
       bytes: packets * 64,
-      targets: ["target-1", "target-2", "target-3", "target-4"].map((name) => ({
-        name: `default/${name}`,
-        packets,
-        bytes: packets * 64,
-      })),
     })),
+  );
+  const targets = ["gateway-a", "gateway-b"].flatMap((node) =>
+    [1, 2, 3, 4].map((number) => ({ node, name: `default/target-${number}`, packets, bytes: packets * 64 })),
   );
   return {
     name: "default",
@@ -49,8 +48,8 @@ function status(packets: number): LabStatus {
       processes: [],
     })),
     sessions: [
-      { node: "gateway-a", peer: "router-ipv4", address: "192.0.2.1", family: 4, state: "established" },
-      { node: "gateway-a", peer: "router-ipv6", address: "2001:db8:e::1", family: 6, state: "active" },
+      { node: "gateway-a", peer: "router-ipv4", address: "192.0.2.1", family: "IPv4", state: "Established" },
+      { node: "gateway-a", peer: "router-ipv6", address: "2001:db8:e::1", family: "IPv6", state: "Connecting" },
     ],
     vips: VIPS.map((address, index) => ({
       address,
@@ -60,6 +59,7 @@ function status(packets: number): LabStatus {
       nextHops: index === 0 ? ["gateway-a", "gateway-b"] : ["gateway-b"],
     })),
     services,
+    targets,
   };
 }
 
@@ -82,10 +82,10 @@ describe("live view", () => {
       "causeway lab default · topology default · converged
 
       CLIENT     ROUTER       INSTANCE     BGP  PKT/S     TARGET      ANSWERS  PACKETS
-      client ─── ● router ─┬─ ● gateway-a  1/2  200   ─┬─ ● target-1  2        1200
-                           └─ ● gateway-b  0/0  200   ─┼─ ✗ target-2  0        1200
-                                                       ├─ ● target-3  1        1200
-                                                       └─ ● target-4  0        1200
+      client ─── ● router ─┬─ ● gateway-a  1/2  200   ─┬─ ● target-1  2        600
+                           └─ ● gateway-b  0/0  200   ─┼─ ✗ target-2  0        600
+                                                       ├─ ● target-3  1        600
+                                                       └─ ● target-4  0        600
 
       VIP              GATEWAY       AT THE ROUTER  VIA
       198.51.100.1     default/edge  routed         gateway-a, gateway-b

@@ -41,7 +41,7 @@ function drawing({ status, previous, traffic }: ViewInput): string[] {
   const before = previous === undefined ? undefined : packetsByNode(previous.status);
   const gateways = of("gateway").map(({ name }) => {
     const sessions = status.sessions.filter(({ node }) => node === name);
-    const up = sessions.filter(({ state }) => state.toLowerCase() === "established").length;
+    const up = sessions.filter(({ state }) => state === "Established" || state === "Static").length;
     const delta = (packets.get(name) ?? 0) - (before?.get(name) ?? packets.get(name) ?? 0);
     const rate = previous === undefined ? 0 : Math.max(0, Math.round((delta / previous.elapsedMs) * 1000));
     return [mark(name, down), `${up}/${sessions.length}`, String(rate)];
@@ -63,11 +63,10 @@ function mark(name: string, down: (name: string) => boolean): string {
   return `${down(name) ? "✗" : "●"} ${name}`;
 }
 
-/** Target names in a proxy's status may carry a namespace. */
+/** Packets to a target; two tenants' Pods never have one name in a lab, where nodes have unique names. */
 function targetPackets(status: LabStatus, name: string): number {
-  const targets = status.services.flatMap((service) => service.targets);
-  return targets
-    .filter((target) => target.name === name || target.name.endsWith(`/${name}`))
+  return status.targets
+    .filter((target) => target.name.endsWith(`/${name}`))
     .reduce((sum, target) => sum + target.packets, 0);
 }
 

@@ -14,25 +14,18 @@ function node(name: string, ready = true, stopped = false): NodeStatus {
   return { name, role: "gateway", stopped, addresses: [], processes: [{ name: "proxy", state, ready, restarts: 0 }] };
 }
 
-function instance(name: string, targets = ["default/target-1"], state = "established"): InstanceStatus {
+function instance(name: string, ready = true, state = "Established"): InstanceStatus {
   const counts = { packets: 1, bytes: 64 };
+  const readyTargets = ready ? 1 : 0;
   return {
     node: name,
     gateway: "default/edge",
     proxy: {
-      vips: VIPS,
-      services: [
-        {
-          name: "echo",
-          vips: VIPS,
-          port: 8080,
-          protocol: "TCP",
-          ...counts,
-          targets: targets.map((target) => ({ name: target, ...counts })),
-        },
-      ],
+      vips: VIPS.map((address) => ({ address, ready })),
+      services: [{ name: "echo", vips: VIPS, ports: ["8080"], protocols: ["TCP"], readyTargets, ...counts }],
+      targets: [{ name: "default/target-1", ...counts }],
     },
-    frontend: { peers: [{ name: "router", address: "192.0.2.1", family: 4, state }], advertised: [] },
+    frontend: { peers: [{ name: "router", address: "192.0.2.1", family: "IPv4", state }], advertised: [] },
     faults: [],
   };
 }
@@ -76,17 +69,17 @@ describe("convergence", () => {
     ],
     [
       "a session that is down",
-      { instances: [instance("gateway-a"), instance("gateway-b", undefined, "active")] },
-      "gateway-b: the session with router is active",
+      { instances: [instance("gateway-a"), instance("gateway-b", true, "Connecting")] },
+      "gateway-b: the session with router is Connecting",
     ],
     [
       "no targets",
-      { instances: [instance("gateway-a", []), instance("gateway-b", [])], routes: routes() },
+      { instances: [instance("gateway-a", false), instance("gateway-b", false)], routes: routes() },
       "Gateway default/edge has no IPv4 VIP with targets",
     ],
     [
       "a route that should have gone",
-      { instances: [instance("gateway-a", []), instance("gateway-b", [])] },
+      { instances: [instance("gateway-a", false), instance("gateway-b", false)] },
       "router still routes 198.51.100.1 via gateway-a",
     ],
     [

@@ -1,5 +1,5 @@
 import { familyOf, parseIp } from "#shared/net/ip.ts";
-import type { NodeStatus, ServiceStatus, SessionStatus, VipStatus } from "../lab-status.ts";
+import type { NodeStatus, ServiceStatus, SessionStatus, TargetStatus, VipStatus } from "../lab-status.ts";
 import type { ResolvedTopology } from "../resolve-topology.ts";
 import type { InstanceStatus } from "./instance-status.ts";
 
@@ -17,6 +17,7 @@ export interface Convergence {
   readonly sessions: readonly SessionStatus[];
   readonly vips: readonly VipStatus[];
   readonly services: readonly ServiceStatus[];
+  readonly targets: readonly TargetStatus[];
 }
 
 /**
@@ -40,7 +41,7 @@ export function convergence({ topology, nodes, instances, routes }: Observation)
     ),
   );
   for (const { node, peer, state } of sessions) {
-    if (state.toLowerCase() !== "established") waitingFor.push(`${node}: the session with ${peer} is ${state}`);
+    if (state !== "Established" && state !== "Static") waitingFor.push(`${node}: the session with ${peer} is ${state}`);
   }
   const vips = vipsOf(topology, live, routes);
   for (const { address, router, expected, nextHops } of vips) {
@@ -50,7 +51,7 @@ export function convergence({ topology, nodes, instances, routes }: Observation)
       if (!expected.includes(node)) waitingFor.push(`${router} still routes ${address} via ${node}`);
   }
   waitingFor.push(...missingFamilies(topology, live, vips));
-  return { waitingFor: [...new Set(waitingFor)], sessions, vips, services: servicesOf(live) };
+  return { waitingFor: [...new Set(waitingFor)], sessions, vips, services: servicesOf(live), targets: targetsOf(live) };
 }
 
 function isLive(nodes: readonly NodeStatus[], name: string): boolean {
@@ -76,14 +77,9 @@ function vipsOf(
   return gatewaysOf(live).flatMap((gateway) => {
     const instances = live.filter((instance) => instance.gateway === gateway);
     const nodes = instances.map(({ node }) => node);
-    const all = new Set(instances.flatMap(({ proxy }) => proxy?.vips ?? []));
-    const served = new Set<string>();
-    for (const service of instances.flatMap(({ proxy }) => proxy?.services ?? [])) {
-      for (const vip of service.vips) {
-        all.add(vip);
-        if (service.targets.length > 0) served.add(vip);
-      }
-    }
+    const vips = instances.flatMap(({ proxy }) => proxy?.vips ?? []);
+    const all = new Set(vips.map(({ address }) => address));
+    const served = new Set(vips.filter(({ ready }) => ready).map(({ address }) => address));
     return routersOf(topology, nodes).flatMap((router) =>
       [...all].sort().map((address): VipStatus => {
         const prefix = `${address}/${address.includes(":") ? 128 : 32}`;
@@ -121,18 +117,14 @@ function missingFamilies(
 
 function servicesOf(live: readonly InstanceStatus[]): ServiceStatus[] {
   return live.flatMap(({ node, gateway, proxy }) =>
-    (proxy?.services ?? []).map(
-      ({ name, vips, port, protocol, packets, bytes, targets }): ServiceStatus => ({
-        node,
-        gateway,
-        name,
-        vips,
-        port,
-        protocol,
-        packets,
-        bytes,
-        targets: targets.map((target) => ({ name: target.name, packets: target.packets, bytes: target.bytes })),
-      }),
-    ),
+    (proxy?.services ?? []).map(({ name, vips, ports, protocols, readyTargets, packets, bytes }) => {
+      return { node, gateway, name, vips, ports, protocols, readyTargets, packets, bytes };
+    }),
+  );
+}
+
+function targetsOf(live: readonly InstanceStatus[]): TargetStatus[] {
+  return live.flatMap(({ node, proxy }) =>
+    (proxy?.targets ?? []).map(({ name, packets, bytes }) => ({ node, name, packets, bytes })),
   );
 }

@@ -3,22 +3,22 @@ import { z } from "zod";
 import type { LabFolder } from "../lab-folder.ts";
 import { unixRequest } from "../unix-http.ts";
 
-const addressSchema = z.union([z.string(), z.looseObject({ address: z.string() }).transform(({ address }) => address)]);
+const counts = { packets: z.number(), bytes: z.number() };
 
 /** The part of a proxy's GET /status that the lab shows. */
 const proxyStatusSchema = z.looseObject({
-  vips: z.array(addressSchema),
+  vips: z.array(z.looseObject({ address: z.string(), ready: z.boolean() })),
   services: z.array(
     z.looseObject({
       name: z.string(),
-      vips: z.array(addressSchema),
-      port: z.union([z.int(), z.string()]),
-      protocol: z.string(),
-      packets: z.number(),
-      bytes: z.number(),
-      targets: z.array(z.looseObject({ name: z.string(), packets: z.number(), bytes: z.number() })),
+      vips: z.array(z.string()),
+      ports: z.array(z.string()),
+      protocols: z.array(z.string()),
+      readyTargets: z.int(),
+      ...counts,
     }),
   ),
+  targets: z.array(z.looseObject({ name: z.string(), ...counts })),
 });
 export type ProxyStatus = z.infer<typeof proxyStatusSchema>;
 
@@ -28,7 +28,7 @@ const frontendStatusSchema = z.looseObject({
     z.looseObject({
       name: z.string(),
       address: z.string(),
-      family: z.union([z.literal(4), z.literal(6)]),
+      family: z.enum(["IPv4", "IPv6"]),
       state: z.string(),
     }),
   ),

@@ -89,6 +89,7 @@ export class Lab {
       sessions: [...found.sessions],
       vips: [...found.vips],
       services: [...found.services],
+      targets: [...found.targets],
     };
   }
 
