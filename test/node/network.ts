@@ -123,3 +123,28 @@ export function received(name: string, device: string): number {
   const [link] = JSON.parse(run(name, "-j", "-s", "link", "show", "dev", device));
   return Number(link.stats64.rx.packets);
 }
+
+/**
+ * Counts the ARP requests for the gateways that come in on a device, from now on.
+ * @returns a function that answers which of `senders` they named.
+ */
+export function countArp(name: string, device: string, senders: readonly string[]): () => readonly string[] {
+  const nft = (...args: string[]): string =>
+    execFileSync("ip", ["netns", "exec", `cw-na-${name}`, "nft", ...args], { encoding: "utf8" });
+  const request = "arp operation request arp daddr ip { 10.1.0.251, 10.1.0.252 }";
+  nft(
+    [
+      "add table netdev watch",
+      "delete table netdev watch",
+      "add table netdev watch",
+      `add chain netdev watch in { type filter hook ingress device "${device}" priority 0; }`,
+      ...senders.map(
+        (sender) => `add rule netdev watch in ${request} arp saddr ip ${sender} counter comment "${sender}"`,
+      ),
+    ].join("; "),
+  );
+  return () =>
+    nft("list", "table", "netdev", "watch")
+      .split("\n")
+      .flatMap((line) => /packets [1-9].*comment "(.*)"/.exec(line)?.[1] ?? []);
+}
