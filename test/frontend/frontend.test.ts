@@ -234,8 +234,12 @@ describe("a frontend with real routers", () => {
   });
 
   it("takes up the session anew with a rotated password", async () => {
+    const names = ["first-v4", "first-v6", "second-v4", "second-v6"];
+    await Promise.all(names.map((name) => instance.established(name)));
     instance.store.put(secret("router-password", "another"));
     await until("the old session ends", () => instance.reported("first-v4")?.state === "Connecting");
+    await until("the other router alone is left", () => returnTable()["0.0.0.0/0"]?.join() === second.v4);
+    expect(await first.isUp("gw4")).toBe(false);
     instance.store.put(secret("router-password", "s3cret"));
     await until("the session is back", () => instance.reported("first-v4")?.state === "Established", 60_000);
   });
@@ -250,6 +254,7 @@ describe("a frontend with real routers", () => {
 
   it("withdraws before it ends, and leaves the kernel's routes", async () => {
     await until("the VIP is at the router", () => first.route(`${B}/32`));
+    await until("both routers are next hops", () => returnTable()["0.0.0.0/0"]?.length === 2);
     const routes = returnTable();
     const stopping = instance.stop();
     await until("the VIP is withdrawn", async () => (await first.route(`${B}/32`)) === undefined, 300);
