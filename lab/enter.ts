@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
+import { childProcesses } from "./child-processes.ts";
 import { LabError } from "./lab-error.ts";
 import { findRunningLab, type LabInfo, type ProcessId } from "./lab-folder.ts";
 import { systemPath } from "./launch.ts";
@@ -22,7 +22,7 @@ export async function execInNode(lab: string, node: string, command: readonly st
   const child = spawn(program, args, { stdio: "inherit", env: nodeEnvironment(lab, node) });
   // nsenter does not pass signals on to the process that it forks into the pid namespace.
   const forward = (signal: NodeJS.Signals) => {
-    for (const pid of childrenOf(child.pid)) process.kill(pid, signal);
+    for (const pid of child.pid === undefined ? [] : childProcesses(child.pid)) process.kill(pid, signal);
   };
   // A terminal's Ctrl-C reaches the command by itself, as part of the foreground process group.
   const ignore = () => undefined;
@@ -73,18 +73,4 @@ export function nodeEnvironment(lab: string, node: string): NodeJS.ProcessEnv {
 function workingFolder(): string {
   const folder = process.cwd();
   return `${folder}/`.startsWith("/run/") ? "/" : folder;
-}
-
-function childrenOf(pid: number | undefined): number[] {
-  if (pid === undefined) return [];
-  return readdirSync("/proc").flatMap((entry) => {
-    if (!/^[0-9]+$/.test(entry)) return [];
-    try {
-      const stat = readFileSync(`/proc/${entry}/stat`, "latin1");
-      return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]) === pid ? [Number(entry)] : [];
-    } catch {
-      // It ended while we looked.
-      return [];
-    }
-  });
 }

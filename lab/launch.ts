@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { accessSync, closeSync, constants, openSync, readdirSync, readFileSync } from "node:fs";
+import { accessSync, closeSync, constants, openSync, readFileSync } from "node:fs";
 import { cp, mkdir, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { childProcesses } from "./child-processes.ts";
 import { LabError } from "./lab-error.ts";
 import {
   checkSocketPaths,
@@ -94,7 +95,7 @@ export async function launchLab({ name, topologyFile, entry }: LaunchOptions): P
   await built(child, folder);
   if (child.pid === undefined) throw new LabError("unshare has no pid");
   const owner = processId(child.pid);
-  const info: LabInfo = { ...started, owner, init: processId(childOf(child.pid)) };
+  const info: LabInfo = { ...started, owner, init: processId(firstChild(child.pid)) };
   await writeLabInfo(folder, info);
   return {
     folder,
@@ -135,7 +136,18 @@ async function fillFolder(folder: LabFolder, topology: string, manifests: string
 function startSupervisor(folder: LabFolder, entry: string, userNamespace: boolean): ChildProcess {
   const log = openSync(join(folder.logs, "supervisor.log"), "a");
   try {
-    const inner = ["sh", "-eu", "-c", INIT, "causeway-lab", process.execPath, SUPERVISOR, folder.root, entry];
+    const inner = [
+      "sh",
+      "-eu",
+      "-c",
+      INIT,
+      "causeway-lab",
+      process.execPath,
+      ...process.execArgv,
+      SUPERVISOR,
+      folder.root,
+      entry,
+    ];
     return spawn("unshare", [...(userNamespace ? USER_NAMESPACE : []), ...NAMESPACES, "--", ...inner], {
       // A session of its own: Ctrl-C in the terminal reaches the command, which then stops the lab in order.
       detached: true,
@@ -167,18 +179,11 @@ async function built(child: ChildProcess, folder: LabFolder): Promise<void> {
   await Promise.race([listen(child.stdout), failed]);
 }
 
-/** The one child of a process, as the machine numbers it. */
-function childOf(pid: number): number {
-  for (const entry of readdirSync("/proc")) {
-    if (!/^[0-9]+$/.test(entry)) continue;
-    try {
-      const stat = readFileSync(`/proc/${entry}/stat`, "latin1");
-      if (Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]) === pid) return Number(entry);
-    } catch {
-      // It ended while we looked.
-    }
-  }
-  throw new LabError("the lab's first process has ended; see the log of the supervisor");
+/** PID 1 of the namespaces that `unshare` has made. */
+function firstChild(pid: number): number {
+  const [first] = childProcesses(pid);
+  if (first === undefined) throw new LabError("the lab's first process has ended; see the log of the supervisor");
+  return first;
 }
 
 function requirePrograms(topology: ResolvedTopology): void {

@@ -61,19 +61,20 @@ function plainLine(status: LabStatus, reports: readonly TrafficReport[]): string
 }
 
 function hintsFor(lab: LaunchedLab, goal: Destination | undefined): string[] {
-  const option = lab.info.name === "default" ? "" : ` --name ${lab.info.name}`;
+  const [option, explained] =
+    lab.info.name === "default" ? ["", ""] : [` --name ${lab.info.name}`, ` --lab ${lab.info.name}`];
   const target = lab.topology.nodes.find(({ spec }) => spec.role === "target")?.name ?? "NODE";
   const to = goal === undefined ? "VIP:PORT" : addressAndPort(goal);
-  const protocol = goal?.protocol ?? "tcp";
+  const protocol = goal === undefined || goal.protocol === "tcp" ? "" : ` --protocol ${goal.protocol}`;
   const client = clientOf(lab);
   const from = lab.topology.nodes.find(({ name }) => name === client)?.attachments[0];
   const source = to.startsWith("[") ? `[${from?.ipv6 ?? "::1"}]` : (from?.ipv4 ?? "127.0.0.1");
   return [
-    "Try, in another terminal:",
-    `bin/causeway lab exec${option} ${client} -- bin/causeway traffic --to ${to} --protocol ${protocol}`,
-    `bin/causeway explain --from ${source}:40000 --to ${to} --protocol ${protocol}`,
-    `bin/causeway lab stop${option} ${target}    # and: lab start`,
-    `ls ${lab.folder.manifests}    # edit one`,
+    "Try, in another terminal (Ctrl-C here tears the lab down):",
+    `  bin/causeway lab exec${option} ${client} -- bin/causeway traffic --to ${to}${protocol}`,
+    `  bin/causeway explain${explained} --from ${source}:40000 --to ${to}${protocol}`,
+    `  bin/causeway lab stop${option} ${target}    # then: lab start${option} ${target}`,
+    `  ls ${lab.folder.manifests}    # edit one`,
   ];
 }
 
@@ -86,7 +87,12 @@ function backgroundTraffic(
   let latest: readonly TrafficReport[] = [];
   if (init !== undefined && goals.length > 0) {
     const client = clientOf(lab);
-    const command = [process.execPath, BACKGROUND, ...goals.map((goal) => `${goal.protocol}=${addressAndPort(goal)}`)];
+    const command = [
+      process.execPath,
+      ...process.execArgv,
+      BACKGROUND,
+      ...goals.map((goal) => `${goal.protocol}=${addressAndPort(goal)}`),
+    ];
     const [program, args] = enterCommand(lab.info, init, client, command);
     const child = spawn(program, args, {
       stdio: ["ignore", "pipe", "ignore"],

@@ -38,7 +38,12 @@ export async function sendOnce(lab: LaunchedLab, before: LabStatus): Promise<num
 async function trafficFrom(lab: LaunchedLab, client: string, protocol: string, to: string): Promise<TrafficReport> {
   if (lab.info.init === undefined) throw new LabError("the lab is still being built");
   const traffic = ["traffic", "--to", to, "--protocol", protocol, "--connections", String(EXCHANGES), "--json"];
-  const [program, args] = enterCommand(lab.info, lab.info.init, client, [process.execPath, entryProgram(), ...traffic]);
+  const [program, args] = enterCommand(lab.info, lab.info.init, client, [
+    process.execPath,
+    ...process.execArgv,
+    entryProgram(),
+    ...traffic,
+  ]);
   const child = spawn(program, args, {
     stdio: ["ignore", "pipe", "inherit"],
     env: nodeEnvironment(lab.info.name, client),

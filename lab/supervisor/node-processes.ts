@@ -59,7 +59,7 @@ function nodePlans(context: ProcessContext, node: ResolvedNode): Plan[] {
   const own = (name: string, ...args: string[]): Plan => ({
     node: node.name,
     name,
-    command: [process.execPath, entry, name, ...args],
+    command: [process.execPath, ...process.execArgv, entry, name, ...args],
     probe: readyProbe(join(folder.run(node.name), `${name}.sock`)),
   });
   const extra = node.spec.processes.map(({ name, command }): Plan => ({ node: node.name, name, command }));
@@ -102,7 +102,7 @@ function clusterPlans({ folder, topology, entry }: ProcessContext): Plan[] {
     return {
       node: CLUSTER,
       name,
-      command: [process.execPath, entry, name, ...storeFlags(folder, CLUSTER), ...pods],
+      command: [process.execPath, ...process.execArgv, entry, name, ...storeFlags(folder, CLUSTER), ...pods],
       probe: readyProbe(join(folder.run(CLUSTER), `${name}.sock`)),
     };
   });

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { labStatusSchema } from "../../lab/lab-status.ts";
@@ -162,6 +162,25 @@ describe("a lab that is killed", () => {
     await command.lab("exec", "client", "--", "sh", "-c", "kill -9 $(pgrep -f supervisor/main.ts)");
     await eventually(() => expect(machine()).toEqual(before));
     await command.lab("down");
+  });
+});
+
+describe("a machine without user namespaces", () => {
+  const limit = "/proc/sys/user/max_user_namespaces";
+  it("still lets root have a lab", async () => {
+    const before = machine();
+    const allowed = readFileSync(limit, "utf8");
+    writeFileSync(limit, "0");
+    try {
+      expect(await command.lab("up", "-t", topology)).toMatchObject({ code: 0, stderr: "" });
+      expect((await command.exec("client", "cat", "/proc/self/uid_map")).trim()).toBe(
+        readFileSync("/proc/self/uid_map", "utf8").trim(),
+      );
+      expect(await command.lab("down")).toMatchObject({ code: 0, stdout: "lab default is down\n" });
+    } finally {
+      writeFileSync(limit, allowed);
+    }
+    expect(machine()).toEqual(before);
   });
 });
 
