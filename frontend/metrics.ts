@@ -1,28 +1,36 @@
-import { Gauge, Registry } from "prom-client";
+import { metricsText } from "#shared/process/metrics-text.ts";
 import type { FrontendStatus } from "./frontend-status.ts";
 
-/** Names of the frontend's metrics, each written once. */
-const METRICS = {
-  session: ["causeway_bgp_peer_up", "1 while the session with the peer is established", ["peer", "address"]],
-  advertised: ["causeway_vips_advertised", "VIPs that this instance announces", []],
-  learned: ["causeway_return_route_next_hops", "Next hops of a route for replies", ["prefix"]],
-  daemon: ["causeway_gobgpd_up", "1 while gobgpd runs", []],
-} as const;
-
-/** A frontend's status in Prometheus' text format. */
-export function frontendMetrics(status: FrontendStatus): Promise<string> {
-  const registry = new Registry();
-  const gauge = (key: keyof typeof METRICS): Gauge => {
-    const [name, help, labelNames] = METRICS[key];
-    return new Gauge({ name, help, labelNames: [...labelNames], registers: [registry] });
-  };
-  const session = gauge("session");
-  for (const { address, name, state } of status.peers) {
-    if (state !== "Static") session.set({ peer: name, address }, state === "Established" ? 1 : 0);
-  }
-  gauge("advertised").set(status.advertised.length);
-  const learned = gauge("learned");
-  for (const { nextHops, prefix } of status.learned) learned.set({ prefix }, nextHops.length);
-  gauge("daemon").set(status.gobgpd === undefined ? 0 : 1);
-  return registry.metrics();
+/** A frontend's status in Prometheus' text format; each metric's name is written here only. */
+export function frontendMetrics(status: FrontendStatus): string {
+  const sessions = status.peers.filter((peer) => peer.state !== "Static");
+  return metricsText([
+    {
+      name: "causeway_bgp_peer_up",
+      type: "gauge",
+      help: "1 while the session with the peer is established",
+      samples: sessions.map(({ address, name, state }) => ({
+        labels: { peer: name, address },
+        value: state === "Established" ? 1 : 0,
+      })),
+    },
+    {
+      name: "causeway_vips_advertised",
+      type: "gauge",
+      help: "VIPs that this instance announces",
+      samples: [{ labels: {}, value: status.advertised.length }],
+    },
+    {
+      name: "causeway_return_route_next_hops",
+      type: "gauge",
+      help: "Next hops of a route for replies",
+      samples: status.learned.map(({ nextHops, prefix }) => ({ labels: { prefix }, value: nextHops.length })),
+    },
+    {
+      name: "causeway_gobgpd_up",
+      type: "gauge",
+      help: "1 while gobgpd runs",
+      samples: [{ labels: {}, value: status.gobgpd === undefined ? 0 : 1 }],
+    },
+  ]);
 }
