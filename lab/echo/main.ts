@@ -1,6 +1,5 @@
-import { rm } from "node:fs/promises";
-import { createServer } from "node:http";
 import { join } from "node:path";
+import { serve } from "#shared/process/http-server.ts";
 import { LabError } from "../lab-error.ts";
 import { tcpEcho } from "./tcp-echo.ts";
 import { UdpEcho } from "./udp-echo.ts";
@@ -19,7 +18,8 @@ export async function echoMain({ name, tcp, udp, runDir }: EchoOptions): Promise
   if (tcp.length + udp.length === 0) throw new LabError("echo has nothing to serve: give --tcp PORT or --udp PORT");
   for (const text of tcp) await listening(`TCP port ${text}`, tcpEcho(name, parsePort(text)));
   for (const text of udp) await listening(`UDP port ${text}`, UdpEcho.listen(name, parsePort(text)));
-  if (runDir !== undefined) await serveReadiness(join(runDir, "echo.sock"));
+  if (runDir !== undefined)
+    await serve(join(runDir, "echo.sock"), { ready: () => true, status: () => ({ name }) }, console.error);
   console.log(`${name} answers on TCP ${tcp.join(", ") || "-"}, UDP ${udp.join(", ") || "-"}`);
 }
 
@@ -37,17 +37,4 @@ async function listening<T>(what: string, ready: Promise<T>): Promise<T> {
       cause,
     });
   }
-}
-
-async function serveReadiness(socketPath: string): Promise<void> {
-  // A killed predecessor leaves its socket behind.
-  await rm(socketPath, { force: true });
-  const server = createServer((request, response) => {
-    request.resume();
-    response.writeHead(request.url === "/readyz" ? 200 : 404, { connection: "close" }).end();
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(socketPath, resolve);
-  });
 }

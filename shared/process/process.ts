@@ -1,4 +1,6 @@
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import pino, { type Logger } from "pino";
 import { DirectoryStore } from "../store/directory-store.ts";
 import type { ObjectStore } from "../store/object-store.ts";
@@ -57,12 +59,24 @@ export async function runProcess(
     log.error({ err }, "cannot answer a request"),
   );
   log.info({ pid: process.pid, manifests, state, runDir }, "started");
+  trimHeapOnce();
   try {
     await running.done;
   } finally {
     server.close();
-    server.closeAllConnections();
     closeStore.abort();
   }
   log.info("stopped");
+}
+
+/** Long enough for a process to have read its objects and met its peers. */
+const SETTLED_MS = 3000;
+
+/** Starting leaves garbage that V8 would keep for long, because an idle process has no reason to collect it. */
+function trimHeapOnce(): void {
+  const timer = setTimeout(() => {
+    setFlagsFromString("--expose-gc");
+    runInNewContext("gc")();
+  }, SETTLED_MS);
+  timer.unref();
 }
