@@ -89,10 +89,10 @@ export interface BgpSpeaker {
   /** Removing what is not there succeeds. */
   removeSession(address: Ip): Promise<void>;
   /**
-   * Replaces the policies of all sessions, at once also for what was exchanged before; no session is reset. A session without policy neither imports nor exports anything. Answers for
-   * which sessions the daemon cannot do what the policy asks, and why; nothing passes over those.
+   * Replaces the policies of all sessions, at once also for what was exchanged before; no session is reset. A session
+   * without policy neither imports nor exports anything; learned routes are never passed on.
    */
-  setPolicies(policies: ReadonlyMap<Ip, SessionWithPolicy>): Promise<ReadonlyMap<Ip, string>>;
+  setPolicies(policies: ReadonlyMap<Ip, SessionWithPolicy>): Promise<void>;
   announce(path: OwnPath): Promise<void>;
   withdraw(prefix: Cidr): Promise<void>;
   sessions(): Promise<readonly SessionReport[]>;

@@ -1,9 +1,8 @@
-import { isDeepStrictEqual } from "node:util";
 import {
   type SessionState as ClientState,
   GobgpClient,
-  type PathConfig,
   type PeerConfig,
+  type ExportAttributes as PeerExportAttributes,
   type Family as PeerFamilyName,
 } from "gobgp-client";
 import { type Cidr, type Family, type Ip, ip, parseCidr, parseIp } from "#shared/net/ip.ts";
@@ -22,11 +21,6 @@ import type {
 const FAMILY_NAME: Readonly<Record<Family, PeerFamilyName>> = { 4: "ipv4-unicast", 6: "ipv6-unicast" };
 /** Let the address of each session be the next hop. */
 const SELF: Readonly<Record<Family, string>> = { 4: "0.0.0.0", 6: "::" };
-/** What routers get: host routes, which import policies never let in; so nothing learned is passed on. */
-const HOST_ROUTES = [
-  { prefix: "0.0.0.0/0", minLength: 32, maxLength: 32 },
-  { prefix: "::/0", minLength: 128, maxLength: 128 },
-];
 const PHASES: Readonly<Record<ClientState, SessionPhase>> = {
   unknown: "Idle",
   idle: "Idle",
@@ -37,16 +31,9 @@ const PHASES: Readonly<Record<ClientState, SessionPhase>> = {
   established: "Established",
 };
 
-/** What paths carry; the AS number is there only when it is prepended. */
-interface PathAttributes extends ExportAttributes {
-  readonly prependAsn: number | undefined;
-}
-
 /** gobgpd as a BgpSpeaker. */
 export class GobgpSpeaker implements BgpSpeaker {
   readonly #client: GobgpClient;
-  readonly #paths = new Map<Cidr, OwnPath>();
-  #attributes: PathAttributes | undefined;
 
   private constructor(client: GobgpClient) {
     this.#client = client;
@@ -69,40 +56,22 @@ export class GobgpSpeaker implements BgpSpeaker {
     await this.#client.deletePeer(address);
   }
 
-  /**
-   * gobgpd's policies say here which prefixes pass; what a VIP is announced with is a property of the path and so the
-   * same for all routers. A session that wants something else gets nothing rather than the wrong attributes: a missing
-   * community may let a route out of its region.
-   */
-  async setPolicies(policies: ReadonlyMap<Ip, SessionWithPolicy>): Promise<ReadonlyMap<Ip, string>> {
-    const refusals = new Map<Ip, string>();
-    let common: { readonly address: Ip; readonly attributes: PathAttributes } | undefined;
-    const peers = [...policies].map(([address, wanted]) => {
-      const attributes = attributesOf(wanted);
-      common ??= { address, attributes };
-      if (isDeepStrictEqual(common.attributes, attributes)) {
-        return { peer: address, importPrefixes: wanted.policy.import, exportPrefixes: HOST_ROUTES };
-      }
-      const problem = `spec.advertise differs from that of the BgpPeer with address ${common.address}; give both the same`;
-      refusals.set(address, problem);
-      return { peer: address, importPrefixes: [], exportPrefixes: [] };
-    });
+  async setPolicies(policies: ReadonlyMap<Ip, SessionWithPolicy>): Promise<void> {
+    const peers = [...policies].map(([address, { policy, session }]) => ({
+      peer: address,
+      importPrefixes: policy.import,
+      exportPrefixes: "own" as const,
+      exportAttributes: exportAttributes(policy.export, session.localAsn),
+    }));
     await this.#client.setPeerPolicies({ peers });
-    if (common !== undefined && !isDeepStrictEqual(this.#attributes, common.attributes)) {
-      this.#attributes = common.attributes;
-      await Promise.all([...this.#paths.values()].map((path) => this.announce(path)));
-    }
-    return refusals;
   }
 
-  async announce(path: OwnPath): Promise<void> {
-    await this.#client.addPath(pathConfig(path, this.#attributes));
-    this.#paths.set(path.prefix, path);
+  async announce({ nextHop, prefix }: OwnPath): Promise<void> {
+    await this.#client.addPath({ prefix, nextHop: nextHop ?? SELF[prefix.includes(":") ? 6 : 4] });
   }
 
   async withdraw(prefix: Cidr): Promise<void> {
     await this.#client.deletePath(prefix);
-    this.#paths.delete(prefix);
   }
 
   async sessions(): Promise<readonly SessionReport[]> {
@@ -136,23 +105,14 @@ export class GobgpSpeaker implements BgpSpeaker {
   }
 }
 
-function attributesOf({ policy, session }: SessionWithPolicy): PathAttributes {
-  return { ...policy.export, prependAsn: policy.export.prepend > 0 ? session.localAsn : undefined };
-}
-
-function pathConfig(path: OwnPath, attributes: PathAttributes | undefined): PathConfig {
-  const { prefix } = path;
-  const nextHop = path.nextHop ?? SELF[prefix.includes(":") ? 6 : 4];
-  if (attributes === undefined) return { prefix, nextHop };
-  const { communities, largeCommunities, localPreference, med, prepend, prependAsn } = attributes;
+function exportAttributes(wanted: ExportAttributes, localAsn: number): PeerExportAttributes {
+  const { communities, largeCommunities, localPreference, med, prepend } = wanted;
   return {
-    prefix,
-    nextHop,
     communities,
     largeCommunities,
     ...(localPreference === undefined ? {} : { localPref: localPreference }),
     ...(med === undefined ? {} : { med }),
-    ...(prependAsn === undefined ? {} : { asPath: Array<number>(prepend).fill(prependAsn) }),
+    ...(prepend === 0 ? {} : { prepend: { asn: localAsn, times: prepend } }),
   };
 }
 

@@ -31,7 +31,6 @@ export class SpeakerControl {
   #learned: readonly LearnedPath[] = [];
   readonly #sessionRefusals = new Map<Ip, string>();
   readonly #idleSinceMs = new Map<Ip, number>();
-  #policyRefusals: ReadonlyMap<Ip, string> = new Map();
 
   constructor(speaker: BgpSpeaker, log: Log) {
     this.speaker = speaker;
@@ -94,7 +93,7 @@ export class SpeakerControl {
     return {
       down: undefined,
       sessions: this.#sessions,
-      refusals: new Map([...this.#policyRefusals, ...this.#sessionRefusals]),
+      refusals: new Map(this.#sessionRefusals),
     };
   }
 
@@ -128,8 +127,7 @@ export class SpeakerControl {
       case "remove-session":
         return this.speaker.removeSession(change.address);
       case "set-policies":
-        this.#policyRefusals = await this.speaker.setPolicies(change.policies);
-        return;
+        return this.speaker.setPolicies(change.policies);
       case "add-session":
         try {
           // A call whose answer was lost may have left the session behind.

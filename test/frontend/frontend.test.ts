@@ -12,6 +12,7 @@ import { type RunningFrontend, runFrontend } from "../../frontend/run-frontend.t
 import { baseObjects, GATEWAY, POD, peer, secret, vip } from "./gateway-objects.ts";
 import {
   EXTERNAL,
+  GATEWAY_ASN,
   makeExternalNetwork,
   Router,
   removeExternalNetwork,
@@ -84,10 +85,11 @@ let runDir = "";
 let instance: Instance;
 const first = new Router({ id: 1, password: "s3cret", ttlSecurity: true });
 const second = new Router({ id: 2, unwanted: 3 });
+const internal = new Router({ id: 4, internal: true });
 
 beforeAll(async () => {
   makeExternalNetwork();
-  await Promise.all([first.start(), second.start()]);
+  await Promise.all([first.start(), second.start(), internal.start()]);
   runDir = await mkdtemp(join(tmpdir(), "cw-frontend-"));
   instance = new Instance(runDir);
   await instance.start();
@@ -96,7 +98,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await instance.stop();
-  await Promise.all([first.close(), second.close()]);
+  await Promise.all([first.close(), second.close(), internal.close()]);
   removeExternalNetwork();
   await rm(runDir, { recursive: true, force: true });
 });
@@ -154,7 +156,7 @@ describe("a frontend with real routers", () => {
     await until("the defaults are installed", () => returnTable()["0.0.0.0/0"] && returnTable()["::/0"]);
     const since = await first.upSince("gw4");
     const before = await first.route(`${B}/32`);
-    instance.store.put(peer("second-v4", second.v4, { advertise: ADVERTISE }));
+    instance.store.put(peer("second-v4", second.v4, { advertise: { communities: ["64513:7"] } }));
     instance.store.put(peer("second-v6", second.v6, { advertise: ADVERTISE }));
     await Promise.all([instance.established("second-v4"), instance.established("second-v6")]);
     await until(
@@ -168,8 +170,26 @@ describe("a frontend with real routers", () => {
     expect(instance.status()?.learned).toContainEqual({ prefix: "0.0.0.0/0", nextHops: [first.v4, second.v4] });
     expect(await first.upSince("gw4")).toBe(since);
     expect(await first.route(`${B}/32`)).toBe(before);
-    await until("the second router has the VIP", () => second.route(`${B}/32`));
+    const others = await until("the second router has the VIP", () => second.route(`${B}/32`));
+    // Each router gets its own attributes.
+    expect(others).toContain("BGP.community: (64513,7)");
+    expect(others).not.toContain("(64513,100)");
+    expect(others).toContain("BGP.as_path: 64513\n");
     expect(await second.route("203.0.113.0/24")).not.toContain("BGP");
+  });
+
+  it("tells a router of its own AS the local preference", async () => {
+    const advertise = { localPreference: 250 };
+    instance.store.put(
+      peer("internal", internal.v4, { asn: GATEWAY_ASN, advertise, import: { prefixes: ["10.99.0.0/16"] } }),
+    );
+    const route = await until("the VIP is at the router", () => internal.route(`${B}/32`));
+    expect(route).toContain("BGP.local_pref: 250");
+    expect(route).toContain(`BGP.next_hop: ${EXTERNAL.v4}`);
+    // Nothing that one router announced goes to another.
+    expect(await internal.route("203.0.113.0/24")).not.toContain("BGP");
+    instance.store.remove({ kind: "BgpPeer", namespace: "edge", name: "internal" });
+    await until("the VIP is gone there", async () => (await internal.route(`${B}/32`)) === undefined);
   });
 
   it("changes attributes without a reset", async () => {

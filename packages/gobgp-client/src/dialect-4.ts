@@ -5,7 +5,7 @@ import type { CallOptions, GrpcChannel } from "./grpc-channel.ts";
 import type { Prefix } from "./ip.ts";
 import type { Path, WirePath } from "./path.ts";
 import type { Peer, PeerBfd, WirePeer } from "./peer.ts";
-import type { PolicyPlan, PolicyStatement } from "./policy.ts";
+import type { PolicyPlan, PolicyStatement, WireAttributes } from "./policy.ts";
 import { globalFromWire } from "./wire-global.ts";
 import { attributesOf, pathFromWire, type WireAttribute } from "./wire-path.ts";
 import { familyInit, isConfiguredAs, peerFromWire, peerInit, sessionFromWire } from "./wire-peer.ts";
@@ -204,6 +204,17 @@ export function pathFrom4(message: pb.Path): Path | undefined {
   return pathFromWire(message, nlri?.case === "prefix" ? nlri.value : undefined, attributes);
 }
 
+function attributeActions(set: WireAttributes): MessageInitShape<typeof pb.ActionsSchema> {
+  const type = pb.CommunityAction_Type.ADD;
+  return {
+    ...(set.communities.length === 0 ? {} : { community: { type, communities: [...set.communities] } }),
+    ...(set.largeCommunities.length === 0 ? {} : { largeCommunity: { type, communities: [...set.largeCommunities] } }),
+    ...(set.localPref === undefined ? {} : { localPref: { value: set.localPref } }),
+    ...(set.med === undefined ? {} : { med: { type: pb.MedAction_Type.REPLACE, value: BigInt(set.med) } }),
+    ...(set.prepend === undefined ? {} : { asPrepend: { asn: set.prepend.asn, repeat: set.prepend.times } }),
+  };
+}
+
 function policiesInit4(plan: PolicyPlan): MessageInitShape<typeof pb.SetPoliciesRequestSchema> {
   const any = pb.MatchSet_Type.ANY;
   const statement = (entry: PolicyStatement): MessageInitShape<typeof pb.StatementSchema> => ({
@@ -213,7 +224,10 @@ function policiesInit4(plan: PolicyPlan): MessageInitShape<typeof pb.SetPolicies
       ...(entry.neighborSet === undefined ? {} : { neighborSet: { type: any, name: entry.neighborSet } }),
       ...(entry.localPathsOnly ? { routeType: pb.Conditions_RouteType.LOCAL } : {}),
     },
-    actions: { routeAction: entry.accept ? pb.RouteAction.ACCEPT : pb.RouteAction.REJECT },
+    actions: {
+      routeAction: entry.accept ? pb.RouteAction.ACCEPT : pb.RouteAction.REJECT,
+      ...(entry.set === undefined ? {} : attributeActions(entry.set)),
+    },
   });
   return {
     definedSets: [

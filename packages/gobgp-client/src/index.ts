@@ -25,5 +25,5 @@ export type {
   PeerTimers,
   SessionState,
 } from "./peer.ts";
-export type { PeerPolicies, PeerPolicy, PrefixMatch } from "./policy.ts";
+export type { ExportAttributes, PeerPolicies, PeerPolicy, PrefixMatch } from "./policy.ts";
 export type { Disconnected, PeerEvent, Route, RouteEvent } from "./watch.ts";

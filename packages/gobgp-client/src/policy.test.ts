@@ -36,3 +36,37 @@ test("each peer's statements end with one that refuses; families have sets of th
   expect(plan.acceptByDefault).toBe(false);
   expect(planPolicies({ peers: [], unlistedPeers: "accept" }).acceptByDefault).toBe(true);
 });
+
+test("attributes go with what is accepted on export, and `own` lets nothing out that was learned", () => {
+  const plan = planPolicies({
+    peers: [
+      {
+        peer: "192.0.2.1",
+        importPrefixes: [],
+        exportPrefixes: "own",
+        exportAttributes: { communities: ["65000:1"], med: 5, prepend: { asn: 65000, times: 2 } },
+      },
+    ],
+  });
+  const set = {
+    communities: ["65000:1"],
+    largeCommunities: [],
+    localPref: undefined,
+    med: 5,
+    prepend: { asn: 65000, times: 2 },
+  };
+  const neighborSet = "peer 192.0.2.1";
+  expect(plan.export).toEqual([
+    { name: "export 192.0.2.1 own", localPathsOnly: true, neighborSet, accept: true, set },
+    { name: "export 192.0.2.1 rest", neighborSet, accept: false },
+  ]);
+});
+
+test("hostile attributes are refused with their field", () => {
+  const plan = (exportAttributes: object) => () =>
+    planPolicies({ peers: [{ peer: "192.0.2.1", importPrefixes: [], exportPrefixes: "own", exportAttributes }] });
+  expect(plan({ communities: ["65536:1"] })).toThrow(/exportAttributes\.communities\[0\]/);
+  expect(plan({ largeCommunities: ["1:2"] })).toThrow(/exportAttributes\.largeCommunities\[0\]/);
+  expect(plan({ med: -1 })).toThrow(/exportAttributes\.med/);
+  expect(plan({ prepend: { asn: 0, times: 1 } })).toThrow(/exportAttributes\.prepend\.asn/);
+});

@@ -1,4 +1,5 @@
 import { Check } from "./check.ts";
+import { parseCommunity, parseLargeCommunity } from "./community.ts";
 import type { Family, Prefix } from "./ip.ts";
 
 /** Matches the prefix and, with lengths given, the more specific ones inside it of those lengths. */
@@ -14,7 +15,22 @@ export interface PrefixMatch {
 export interface PeerPolicy {
   readonly peer: string;
   readonly importPrefixes: "all" | readonly PrefixMatch[];
-  readonly exportPrefixes: "all" | readonly PrefixMatch[];
+  /** `own`: the paths that were added through this interface, and nothing that was learned. */
+  readonly exportPrefixes: "all" | "own" | readonly PrefixMatch[];
+  /** Set on every path that the peer gets, beside what the path itself has. */
+  readonly exportAttributes?: ExportAttributes;
+}
+
+export interface ExportAttributes {
+  /** Added to the path's own: RFC 1997, `65000:1`. */
+  readonly communities?: readonly string[];
+  /** Added to the path's own: RFC 8092, `65000:1:2`. */
+  readonly largeCommunities?: readonly string[];
+  /** Sent only over sessions inside the own AS. */
+  readonly localPref?: number;
+  readonly med?: number;
+  /** Beside the AS number that every external session puts in front. */
+  readonly prepend?: { readonly asn: number; readonly times: number };
 }
 
 export interface PeerPolicies {
@@ -36,6 +52,16 @@ export interface PolicyStatement {
   readonly neighborSet?: string;
   readonly localPathsOnly?: true;
   readonly accept: boolean;
+  readonly set?: WireAttributes;
+}
+
+/** Checked attributes. */
+export interface WireAttributes {
+  readonly communities: readonly string[];
+  readonly largeCommunities: readonly string[];
+  readonly localPref: number | undefined;
+  readonly med: number | undefined;
+  readonly prepend: { readonly asn: number; readonly times: number } | undefined;
 }
 
 /** The daemon's whole policy configuration, in its own terms but in neither dialect's numbers. */
@@ -68,7 +94,11 @@ export function planPolicies(policies: PeerPolicies): PolicyPlan {
     for (const direction of ["import", "export"] as const) {
       const wanted = direction === "import" ? policy.importPrefixes : policy.exportPrefixes;
       const name = `${direction} ${peer}`;
-      if (wanted !== "all") {
+      const set = direction === "import" ? undefined : checkAttributes(check, `peers[${i}].exportAttributes`, policy);
+      const accept = { neighborSet, accept: true, ...(set === undefined ? {} : { set }) };
+      if (wanted === "own") {
+        statements[direction].push({ name: `${name} own`, localPathsOnly: true, ...accept });
+      } else if (wanted !== "all") {
         const field = `peers[${i}].${direction}Prefixes`;
         const prefixes =
           check.list(field, wanted, 100_000) && wanted.map((match, j) => checkMatch(check, `${field}[${j}]`, match));
@@ -76,15 +106,37 @@ export function planPolicies(policies: PeerPolicies): PolicyPlan {
         for (const family of ["ipv4-unicast", "ipv6-unicast"] satisfies Family[]) {
           const ofFamily = prefixes.filter((match) => match.prefix.family === family);
           if (ofFamily.length === 0) continue;
-          const set = `${name} ${family}`;
-          prefixSets.push({ name: set, prefixes: ofFamily });
-          statements[direction].push({ name: set, prefixSet: set, neighborSet, accept: true });
+          const prefixSet = `${name} ${family}`;
+          prefixSets.push({ name: prefixSet, prefixes: ofFamily });
+          statements[direction].push({ name: prefixSet, prefixSet, ...accept });
         }
       }
-      statements[direction].push({ name: `${name} rest`, neighborSet, accept: wanted === "all" });
+      const rest = wanted === "all" ? accept : { neighborSet, accept: false };
+      statements[direction].push({ name: `${name} rest`, ...rest });
     }
   }
   return { prefixSets, neighborSets, ...statements, acceptByDefault: unlisted === "accept" };
+}
+
+function checkAttributes(check: Check, field: string, policy: PeerPolicy): WireAttributes | undefined {
+  const wanted = policy.exportAttributes;
+  if (wanted === undefined) return undefined;
+  const texts = (name: string, values: unknown, parse: (text: string) => unknown, form: string): string[] =>
+    check.list(`${field}.${name}`, values ?? [], 255).map((value, i) => {
+      if (typeof value === "string" && parse(value) !== undefined) return value;
+      return check.fail(`${field}.${name}[${i}]`, `"${String(value).slice(0, 60)}" is not of the form ${form}`);
+    });
+  const { prepend } = wanted;
+  return {
+    communities: texts("communities", wanted.communities, parseCommunity, "0..65535:0..65535"),
+    largeCommunities: texts("largeCommunities", wanted.largeCommunities, parseLargeCommunity, "N:N:N, each 32 bits"),
+    localPref: check.optionalInteger(`${field}.localPref`, wanted.localPref, 0, 0xffffffff),
+    med: check.optionalInteger(`${field}.med`, wanted.med, 0, 0xffffffff),
+    prepend: prepend && {
+      asn: check.asn(`${field}.prepend.asn`, prepend.asn),
+      times: check.integer(`${field}.prepend.times`, prepend.times, 1, 255),
+    },
+  };
 }
 
 function checkMatch(check: Check, field: string, match: PrefixMatch): PolicyPrefix {

@@ -1515,6 +1515,130 @@ export declare type Statement = Message<"apipb.Statement"> & {
 export declare const StatementSchema: GenMessage<Statement>;
 
 /**
+ * @generated from message apipb.CommunityAction
+ */
+export declare type CommunityAction = Message<"apipb.CommunityAction"> & {
+  /**
+   * @generated from field: apipb.CommunityAction.Type type = 1;
+   */
+  type: CommunityAction_Type;
+
+  /**
+   * @generated from field: repeated string communities = 2;
+   */
+  communities: string[];
+};
+
+/**
+ * Describes the message apipb.CommunityAction.
+ * Use `create(CommunityActionSchema)` to create a new message.
+ */
+export declare const CommunityActionSchema: GenMessage<CommunityAction>;
+
+/**
+ * @generated from enum apipb.CommunityAction.Type
+ */
+export enum CommunityAction_Type {
+  /**
+   * @generated from enum value: ADD = 0;
+   */
+  ADD = 0,
+
+  /**
+   * @generated from enum value: REMOVE = 1;
+   */
+  REMOVE = 1,
+
+  /**
+   * @generated from enum value: REPLACE = 2;
+   */
+  REPLACE = 2,
+}
+
+/**
+ * Describes the enum apipb.CommunityAction.Type.
+ */
+export declare const CommunityAction_TypeSchema: GenEnum<CommunityAction_Type>;
+
+/**
+ * @generated from message apipb.MedAction
+ */
+export declare type MedAction = Message<"apipb.MedAction"> & {
+  /**
+   * @generated from field: apipb.MedAction.Type type = 1;
+   */
+  type: MedAction_Type;
+
+  /**
+   * @generated from field: int64 value = 2;
+   */
+  value: bigint;
+};
+
+/**
+ * Describes the message apipb.MedAction.
+ * Use `create(MedActionSchema)` to create a new message.
+ */
+export declare const MedActionSchema: GenMessage<MedAction>;
+
+/**
+ * @generated from enum apipb.MedAction.Type
+ */
+export enum MedAction_Type {
+  /**
+   * @generated from enum value: MOD = 0;
+   */
+  MOD = 0,
+
+  /**
+   * @generated from enum value: REPLACE = 1;
+   */
+  REPLACE = 1,
+}
+
+/**
+ * Describes the enum apipb.MedAction.Type.
+ */
+export declare const MedAction_TypeSchema: GenEnum<MedAction_Type>;
+
+/**
+ * @generated from message apipb.AsPrependAction
+ */
+export declare type AsPrependAction = Message<"apipb.AsPrependAction"> & {
+  /**
+   * @generated from field: uint32 asn = 1;
+   */
+  asn: number;
+
+  /**
+   * @generated from field: uint32 repeat = 2;
+   */
+  repeat: number;
+};
+
+/**
+ * Describes the message apipb.AsPrependAction.
+ * Use `create(AsPrependActionSchema)` to create a new message.
+ */
+export declare const AsPrependActionSchema: GenMessage<AsPrependAction>;
+
+/**
+ * @generated from message apipb.LocalPrefAction
+ */
+export declare type LocalPrefAction = Message<"apipb.LocalPrefAction"> & {
+  /**
+   * @generated from field: uint32 value = 1;
+   */
+  value: number;
+};
+
+/**
+ * Describes the message apipb.LocalPrefAction.
+ * Use `create(LocalPrefActionSchema)` to create a new message.
+ */
+export declare const LocalPrefActionSchema: GenMessage<LocalPrefAction>;
+
+/**
  * @generated from message apipb.Actions
  */
 export declare type Actions = Message<"apipb.Actions"> & {
@@ -1522,6 +1646,31 @@ export declare type Actions = Message<"apipb.Actions"> & {
    * @generated from field: apipb.RouteAction route_action = 1;
    */
   routeAction: RouteAction;
+
+  /**
+   * @generated from field: apipb.CommunityAction community = 2;
+   */
+  community?: CommunityAction | undefined;
+
+  /**
+   * @generated from field: apipb.MedAction med = 3;
+   */
+  med?: MedAction | undefined;
+
+  /**
+   * @generated from field: apipb.AsPrependAction as_prepend = 4;
+   */
+  asPrepend?: AsPrependAction | undefined;
+
+  /**
+   * @generated from field: apipb.LocalPrefAction local_pref = 7;
+   */
+  localPref?: LocalPrefAction | undefined;
+
+  /**
+   * @generated from field: apipb.CommunityAction large_community = 8;
+   */
+  largeCommunity?: CommunityAction | undefined;
 };
 
 /**

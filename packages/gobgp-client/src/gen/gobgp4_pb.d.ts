@@ -1708,6 +1708,140 @@ export declare type Statement = Message<"api.Statement"> & {
 export declare const StatementSchema: GenMessage<Statement>;
 
 /**
+ * @generated from message api.CommunityAction
+ */
+export declare type CommunityAction = Message<"api.CommunityAction"> & {
+  /**
+   * @generated from field: api.CommunityAction.Type type = 1;
+   */
+  type: CommunityAction_Type;
+
+  /**
+   * @generated from field: repeated string communities = 2;
+   */
+  communities: string[];
+};
+
+/**
+ * Describes the message api.CommunityAction.
+ * Use `create(CommunityActionSchema)` to create a new message.
+ */
+export declare const CommunityActionSchema: GenMessage<CommunityAction>;
+
+/**
+ * @generated from enum api.CommunityAction.Type
+ */
+export enum CommunityAction_Type {
+  /**
+   * @generated from enum value: TYPE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: TYPE_ADD = 1;
+   */
+  ADD = 1,
+
+  /**
+   * @generated from enum value: TYPE_REMOVE = 2;
+   */
+  REMOVE = 2,
+
+  /**
+   * @generated from enum value: TYPE_REPLACE = 3;
+   */
+  REPLACE = 3,
+}
+
+/**
+ * Describes the enum api.CommunityAction.Type.
+ */
+export declare const CommunityAction_TypeSchema: GenEnum<CommunityAction_Type>;
+
+/**
+ * @generated from message api.MedAction
+ */
+export declare type MedAction = Message<"api.MedAction"> & {
+  /**
+   * @generated from field: api.MedAction.Type type = 1;
+   */
+  type: MedAction_Type;
+
+  /**
+   * @generated from field: int64 value = 2;
+   */
+  value: bigint;
+};
+
+/**
+ * Describes the message api.MedAction.
+ * Use `create(MedActionSchema)` to create a new message.
+ */
+export declare const MedActionSchema: GenMessage<MedAction>;
+
+/**
+ * @generated from enum api.MedAction.Type
+ */
+export enum MedAction_Type {
+  /**
+   * @generated from enum value: TYPE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: TYPE_MOD = 1;
+   */
+  MOD = 1,
+
+  /**
+   * @generated from enum value: TYPE_REPLACE = 2;
+   */
+  REPLACE = 2,
+}
+
+/**
+ * Describes the enum api.MedAction.Type.
+ */
+export declare const MedAction_TypeSchema: GenEnum<MedAction_Type>;
+
+/**
+ * @generated from message api.AsPrependAction
+ */
+export declare type AsPrependAction = Message<"api.AsPrependAction"> & {
+  /**
+   * @generated from field: uint32 asn = 1;
+   */
+  asn: number;
+
+  /**
+   * @generated from field: uint32 repeat = 2;
+   */
+  repeat: number;
+};
+
+/**
+ * Describes the message api.AsPrependAction.
+ * Use `create(AsPrependActionSchema)` to create a new message.
+ */
+export declare const AsPrependActionSchema: GenMessage<AsPrependAction>;
+
+/**
+ * @generated from message api.LocalPrefAction
+ */
+export declare type LocalPrefAction = Message<"api.LocalPrefAction"> & {
+  /**
+   * @generated from field: uint32 value = 1;
+   */
+  value: number;
+};
+
+/**
+ * Describes the message api.LocalPrefAction.
+ * Use `create(LocalPrefActionSchema)` to create a new message.
+ */
+export declare const LocalPrefActionSchema: GenMessage<LocalPrefAction>;
+
+/**
  * @generated from message api.Actions
  */
 export declare type Actions = Message<"api.Actions"> & {
@@ -1715,6 +1849,31 @@ export declare type Actions = Message<"api.Actions"> & {
    * @generated from field: api.RouteAction route_action = 1;
    */
   routeAction: RouteAction;
+
+  /**
+   * @generated from field: api.CommunityAction community = 2;
+   */
+  community?: CommunityAction | undefined;
+
+  /**
+   * @generated from field: api.MedAction med = 3;
+   */
+  med?: MedAction | undefined;
+
+  /**
+   * @generated from field: api.AsPrependAction as_prepend = 4;
+   */
+  asPrepend?: AsPrependAction | undefined;
+
+  /**
+   * @generated from field: api.LocalPrefAction local_pref = 7;
+   */
+  localPref?: LocalPrefAction | undefined;
+
+  /**
+   * @generated from field: api.CommunityAction large_community = 8;
+   */
+  largeCommunity?: CommunityAction | undefined;
 };
 
 /**
