@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { TRAFFIC_DEFAULTS } from "./traffic/defaults.ts";
 
 /** Options that commander hands to the actions below. */
 interface NameOption {
@@ -120,15 +121,19 @@ export function registerTrafficCommand(program: Command): void {
     .description("send traffic to echo services and count what comes back; exit code 0 only if nothing was lost")
     .requiredOption("--to <address:port>", "destination; IPv6 as [address]:port")
     .option("--protocol <protocol>", "tcp or udp", "tcp")
-    .option("--connections <n>", "exchanges (with --keep: connections held open)")
+    .option("--connections <n>", "exchanges (with --keep: connections held open); default 100")
     .option("--duration <seconds>", "go on this long instead")
     .option("--rate <n>", "at most so many new exchanges a second")
-    .option("--concurrency <n>", "exchanges in flight", "64")
-    .option("--payload <bytes>", "size of a request", "64")
+    .option("--concurrency <n>", "exchanges in flight", String(TRAFFIC_DEFAULTS.concurrency))
+    .option("--payload <bytes>", "size of a request", String(TRAFFIC_DEFAULTS.payloadBytes))
     .option("--keep", "hold connections open and send on each again and again; report which broke")
-    .option("--interval <ms>", "with --keep: pause between requests of a connection", "200")
-    .option("--timeout <ms>", "an exchange without an answer for so long is lost", "5000")
-    .option("--retries <n>", "UDP: send again so often, each timeout/(n+1) apart", "0")
+    .option(
+      "--interval <ms>",
+      "with --keep: pause between requests of a connection",
+      String(TRAFFIC_DEFAULTS.intervalMs),
+    )
+    .option("--timeout <ms>", "an exchange without an answer for so long is lost", String(TRAFFIC_DEFAULTS.timeoutMs))
+    .option("--retries <n>", "UDP: send again so often, each timeout/(n+1) apart", String(TRAFFIC_DEFAULTS.retries))
     .option("--source <address>", "source address")
     .option("--json", "machine readable")
     .action(async (options: Readonly<Record<string, string | boolean>>) => {

@@ -99,7 +99,7 @@ const labInfoSchema = z.object({
 export type LabInfo = z.infer<typeof labInfoSchema>;
 
 /** Start time of a live process; undefined when there is none (a zombie is none). */
-export function startTicksOf(pid: number): string | undefined {
+function startTicksOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
     // The command's name is in parentheses and may hold anything; fields count from after the last one.

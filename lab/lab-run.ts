@@ -37,7 +37,7 @@ export async function labRun(
 /** Names of a lab for a command's environment: `LAB_GATEWAY_A_IPV4`, `LAB_VIP4`… Pure. */
 export function runEnvironment(
   { folder, info, topology }: Pick<LaunchedLab, "folder" | "info" | "topology">,
-  status: LabStatus,
+  status: Pick<LabStatus, "vips">,
 ): Record<string, string> {
   const variables: Record<string, string> = {
     CAUSEWAY_LAB: info.name,

@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { z } from "zod";
 import { loadTopology } from "./resolve-topology.ts";
-import { TopologyError } from "./topology.ts";
+import { TopologyError, topologySchema } from "./topology.ts";
 
 function problemsOf(text: string): string[] {
   try {
@@ -25,7 +26,7 @@ networks:
 describe("topology files", () => {
   it("accepts every example", () => {
     const folder = new URL("../examples/lab/", import.meta.url);
-    const names = readdirSync(folder);
+    const names = readdirSync(folder).filter((name) => name !== "README.md");
     expect(names.length).toBeGreaterThanOrEqual(5);
     for (const name of names) {
       const text = readFileSync(new URL(`${name}/topology.yaml`, folder), "utf8");
@@ -110,6 +111,23 @@ networks:
 
   it("gives the line of a YAML fault", () => {
     expect(problemsOf("name: t\nnodes: [\n")[0]).toMatch(/^[23] : /);
+  });
+
+  it("is documented, field by field", () => {
+    const text = readFileSync(new URL("../examples/lab/README.md", import.meta.url), "utf8");
+    const fields = new Set<string>();
+    const walk = (value: unknown): void => {
+      if (value === null || typeof value !== "object") return;
+      for (const [key, child] of Object.entries(value)) {
+        if (key === "properties" && child !== null && typeof child === "object") {
+          for (const field of Object.keys(child)) fields.add(field);
+        }
+        walk(child);
+      }
+    };
+    walk(z.toJSONSchema(topologySchema, { io: "input", unrepresentable: "any" }));
+    expect(fields.size).toBeGreaterThan(40);
+    expect([...fields].filter((field) => !new RegExp(`[\`.]${field}[\`.]`).test(text))).toEqual([]);
   });
 
   it("reserves the name of the cluster's processes", () => {

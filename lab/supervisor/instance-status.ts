@@ -20,7 +20,7 @@ const proxyStatusSchema = z.looseObject({
   ),
   targets: z.array(z.looseObject({ name: z.string(), ...counts })),
 });
-export type ProxyStatus = z.infer<typeof proxyStatusSchema>;
+type ProxyStatus = z.infer<typeof proxyStatusSchema>;
 
 /** The part of a frontend's GET /status that the lab shows. */
 const frontendStatusSchema = z.looseObject({
@@ -34,7 +34,7 @@ const frontendStatusSchema = z.looseObject({
   ),
   advertised: z.array(z.string()),
 });
-export type FrontendStatus = z.infer<typeof frontendStatusSchema>;
+type FrontendStatus = z.infer<typeof frontendStatusSchema>;
 
 /** One gateway instance as its processes describe it; a part is missing while its process does not answer. */
 export interface InstanceStatus {

@@ -25,7 +25,7 @@ export interface ProcessContext {
 }
 
 /** Socket of BIRD's control protocol; the first router has the one that `birdc` looks for by itself. */
-export function birdSocket(topology: ResolvedTopology, router: string): string {
+function birdSocket(topology: ResolvedTopology, router: string): string {
   const first = topology.nodes.find(({ spec }) => spec.role === "router")?.name;
   return router === first ? "/run/bird/bird.ctl" : `/run/bird/${router}.ctl`;
 }

@@ -1,5 +1,6 @@
 import { familyOf, type Ip, parseIp } from "#shared/net/ip.ts";
 import { LabError } from "../lab-error.ts";
+import { TRAFFIC_DEFAULTS } from "./defaults.ts";
 
 export interface TrafficOptions {
   readonly address: Ip;
@@ -20,15 +21,6 @@ export interface TrafficOptions {
   readonly json: boolean;
 }
 
-/** What no option changes. */
-export const TRAFFIC_DEFAULTS = {
-  connections: 100,
-  concurrency: 64,
-  payloadBytes: 64,
-  intervalMs: 200,
-  timeoutMs: 5000,
-  retries: 0,
-} as const;
 const KEEP_DURATION_MS = 10_000;
 
 /** @throws LabError naming the option, what it must be, and what it was. */

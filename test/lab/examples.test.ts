@@ -5,7 +5,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { eventually, finished, LabCommand, machine } from "./bare-lab.ts";
 
 const CAUSEWAY = fileURLToPath(new URL("../../bin/causeway", import.meta.url));
-const EXAMPLES = readdirSync(new URL("../../examples/lab", import.meta.url));
+const EXAMPLES = readdirSync(new URL("../../examples/lab", import.meta.url)).filter((name) => name !== "README.md");
 
 const command = new LabCommand();
 afterAll(() => command.remove());
