@@ -19,7 +19,7 @@ export interface ReturnHop {
 }
 
 /** Packets from these sources go back over these instances. */
-export interface FamilyReturn {
+interface FamilyReturn {
   readonly sources: readonly Ip[];
   /** Over the instances that are live for the family, in order of their text; none: what the pod has stays. */
   readonly nextHops: readonly ReturnHop[];

@@ -31,7 +31,7 @@ export interface PodRecordAccess {
 }
 
 /** Next hops that stayed because no instance is live. */
-export interface KeptHops {
+interface KeptHops {
   readonly path: ReturnPath;
   readonly family: 4 | 6;
   readonly addresses: readonly string[];

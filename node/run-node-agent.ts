@@ -23,7 +23,7 @@ export interface NodeAgentOptions {
   readonly lookMs?: number;
 }
 
-export interface NodeStatus {
+interface NodeStatus {
   readonly pods: readonly PodStatus[];
   /** Entries of the folder of namespaces that cannot be used. */
   readonly problems: readonly string[];

@@ -24,7 +24,7 @@ const DESTINATION_OPTIONS = 60;
 const MAX_EXTENSIONS = 8;
 
 /** Where things stand in the bytes of the ICMP message, that is without the outer IP header. */
-export interface Quote {
+interface Quote {
   /** The quoted IP header. */
   readonly header: number;
   /** The quoted transport header; its first four bytes are there. */

@@ -1,0 +1,134 @@
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { type AnyObject, isKind, KINDS } from "#shared/api/kinds.ts";
+import { watchKernel } from "#shared/kernel/netlink-events.ts";
+import { openNetlink } from "#shared/kernel/netlink-socket.ts";
+import { listRoutes } from "#shared/kernel/routes.ts";
+import type { MemoryStore } from "#shared/store/memory-store.ts";
+import { scenario } from "../support/scenario.ts";
+import { pod } from "./pods.ts";
+
+const PODS = 50;
+const ROUNDS = 7;
+const folder = mkdtempSync(join(tmpdir(), "cw-many-"));
+const at = (name: string): string => join(folder, name);
+const netns = (n: number): string => `/run/netns/cw-many-${n}`;
+const numbers = Array.from({ length: PODS }, (_, i) => i + 1);
+
+beforeAll(() => {
+  for (const name of ["manifests", "state", "run", "pods"]) mkdirSync(at(name));
+  for (const n of numbers) {
+    const name = `cw-many-${n}`;
+    execFileSync("ip", ["netns", "add", name]);
+    const batch = `link set lo up
+link add svc0 type veth peer name peer0
+link set svc0 up
+link set peer0 up
+addr add 10.1.0.${n}/24 dev svc0
+addr add fd00:1::${n.toString(16)}/64 dev svc0 nodad`;
+    writeFileSync(at("batch"), batch);
+    execFileSync("ip", ["-n", name, "-batch", at("batch")]);
+    writeFileSync(join(at("pods"), `default_pod-${n}`), netns(n));
+  }
+});
+afterAll(() => {
+  for (const n of numbers) execFileSync("ip", ["netns", "del", `cw-many-${n}`]);
+  rmSync(folder, { recursive: true });
+});
+
+function write(name: string, objects: readonly AnyObject[]): void {
+  const text = objects.map((object) => JSON.stringify(object)).join("\n---\n");
+  writeFileSync(join(at("manifests"), `.${name}`), text);
+  renameSync(join(at("manifests"), `.${name}`), join(at("manifests"), name));
+}
+
+function instance(store: MemoryStore, n: number): void {
+  const ips = [`10.1.0.${n}`, `fd00:1::${n.toString(16)}`];
+  store.put(pod({ name: "gw", ips, gateway: "edge" }));
+  write(
+    "instance.yaml",
+    store.list("Pod").filter(({ metadata }) => metadata.name === "gw"),
+  );
+}
+
+/** Default routes that lead over the instance's address, in all pods. */
+function countVia(gateway: string): number {
+  return numbers.filter((n) => {
+    const socket = openNetlink({ netns: netns(n) });
+    try {
+      const routes = listRoutes(socket, { protocol: 201, family: 4 });
+      return routes.length === 1 && routes[0]?.nextHops[0]?.gateway === gateway;
+    } finally {
+      socket.close();
+    }
+  }).length;
+}
+
+function status(): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath: join(at("run"), "node.sock"), path: "/status" }, (response) => {
+      let text = "";
+      response.on("data", (chunk) => {
+        text += String(chunk);
+      });
+      response.on("end", () => resolve(text));
+    });
+    asked.on("error", reject).end();
+  });
+}
+
+test("the process: 50 pods follow an object within 50 ms, in less than 90 MB; SIGTERM leaves all in place", async () => {
+  const store = scenario({ targets: PODS });
+  for (const n of numbers) store.put(pod({ name: `pod-${n}`, ips: [`10.1.0.${n}`, `fd00:1::${n.toString(16)}`] }));
+  instance(store, 200);
+  const all = Object.keys(KINDS).filter(isKind);
+  write(
+    "objects.yaml",
+    all.flatMap((kind) => [...store.list(kind)]).filter(({ metadata }) => metadata.name !== "gw"),
+  );
+  const flags = ["--manifests", at("manifests"), "--state", at("state"), "--run-dir", at("run")];
+  const command = ["node", ...flags, "--pod-namespaces", at("pods"), "--log-level", "warn"];
+  const child = spawn("bin/causeway", command, { stdio: ["ignore", "inherit", "inherit"] });
+  try {
+    await vi.waitFor(() => expect(countVia("10.1.0.200")).toBe(PODS), { interval: 20, timeout: 30_000 });
+    const changed = new Map<number, number>();
+    const quiet = new AbortController();
+    for (const n of numbers) {
+      watchKernel({
+        netns: netns(n),
+        groups: ["route"],
+        signal: quiet.signal,
+        quietMs: 1,
+        onChange: () => changed.set(n, performance.now()),
+        onError: (error) => expect.fail(error.message),
+      });
+    }
+    const tookMs: number[] = [];
+    for (let round = 1; round <= ROUNDS; round++) {
+      changed.clear();
+      const startMs = performance.now();
+      instance(store, 200 + round);
+      await vi.waitFor(() => expect(changed.size).toBe(PODS), { interval: 2, timeout: 10_000 });
+      tookMs.push(Math.max(...changed.values()) - startMs);
+      await vi.waitFor(() => expect(countVia(`10.1.0.${200 + round}`)).toBe(PODS), { interval: 20 });
+    }
+    quiet.abort();
+    const residentKb = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1]);
+    console.log(`object to 50 pods, ms: ${tookMs.map((ms) => ms.toFixed(0)).join(" ")}; resident ${residentKb} kB`);
+    expect(Math.min(...tookMs)).toBeLessThan(50);
+    expect(residentKb).toBeLessThan(90_000);
+    const told: { pods: { problem?: string; returnVia: unknown[] }[] } = JSON.parse(await status());
+    expect(told.pods).toHaveLength(PODS);
+    expect(told.pods.every(({ problem, returnVia }) => problem === undefined && returnVia.length === 2)).toBe(true);
+  } finally {
+    child.kill("SIGTERM");
+  }
+  await once(child, "exit");
+  expect(child.exitCode).toBe(0);
+  expect(countVia(`10.1.0.${200 + ROUNDS}`)).toBe(PODS);
+});
