@@ -1,7 +1,6 @@
 import {
   bigIntToIp,
   type Cidr,
-  cidr,
   cidrContains,
   cidrSpan,
   type Family,
@@ -9,6 +8,7 @@ import {
   type Ip,
   ipToBigInt,
 } from "#shared/net/ip.ts";
+import { derivedRoutes } from "./derived-routes.ts";
 import type { Member, Topology, TopologyNetwork, TopologyNode } from "./topology.ts";
 import { parseTopology } from "./topology.ts";
 
@@ -85,8 +85,6 @@ interface SegmentSource {
   readonly members: readonly { readonly member: Member; readonly path: readonly PropertyKey[] }[];
   readonly path: readonly PropertyKey[];
 }
-
-const DEFAULTS = { 4: cidr("0.0.0.0/0"), 6: cidr("::/0") } as const;
 
 /** Parses and resolves a topology file. @throws TopologyError with every problem, each with line, path and what to do. */
 export function loadTopology(text: string, file: string): ResolvedTopology {
@@ -348,59 +346,4 @@ function checkHosts(topology: Topology, hosts: readonly string[], problems: Prob
       });
     }
   }
-}
-
-/** Addresses of the members of a segment that have one of the roles. */
-function addressesOf(
-  segment: Segment,
-  topology: Topology,
-  roles: readonly TopologyNode["role"][],
-  family: Family,
-): Ip[] {
-  return segment.attachments.flatMap((attachment) => {
-    const address = family === 4 ? attachment.ipv4 : attachment.ipv6;
-    const role = topology.nodes[attachment.node]?.role;
-    return role !== undefined && roles.includes(role) && address !== undefined ? [address] : [];
-  });
-}
-
-function derivedRoutes(name: string, spec: TopologyNode, topology: Topology, segments: readonly Segment[]): Route[] {
-  const routes: Route[] = [];
-  for (const segment of segments.filter(({ attachments }) => attachments.some(({ node }) => node === name))) {
-    const network = topology.networks[segment.network];
-    for (const family of [4, 6] as const) {
-      if (network?.type === "routed") {
-        routes.push(...routedRoutes(name, spec, topology, segments, segment, network.router, family));
-      } else if (spec.role === "client") {
-        const via = addressesOf(segment, topology, ["router"], family);
-        if (via.length > 0) routes.push({ to: DEFAULTS[family], via });
-      }
-    }
-  }
-  return routes;
-}
-
-function routedRoutes(
-  name: string,
-  spec: TopologyNode,
-  topology: Topology,
-  segments: readonly Segment[],
-  segment: Segment,
-  router: string,
-  family: Family,
-): Route[] {
-  if (name === router) {
-    const via = addressesOf(segment, topology, ["gateway"], family);
-    return via.length === 0 ? [] : [{ to: DEFAULTS[family], via }];
-  }
-  const hop = segment.attachments.find(({ node }) => node === router);
-  const via = family === 4 ? hop?.ipv4 : hop?.ipv6;
-  if (via === undefined) return [];
-  if (spec.role !== "gateway") return [{ to: DEFAULTS[family], via: [via] }];
-  return segments
-    .filter((other) => other.network === segment.network && other.name !== segment.name)
-    .flatMap((other) => {
-      const to = family === 4 ? other.ipv4 : other.ipv6;
-      return to === undefined ? [] : [{ to, via: [via] }];
-    });
 }
