@@ -44,21 +44,42 @@ export interface PodOutcome {
 }
 
 /**
- * Brings one pod's network namespace to what is wanted: settings, then routes, rules and VIPs; what goes, goes in the
- * opposite order. Listens to nothing and holds nothing open: an open socket would keep the namespace of a pod that is
- * gone alive.
- * @throws KernelError when the namespace cannot be entered or listed.
+ * The kernel of one pod's network namespace. It holds a socket there, which keeps the namespace alive: to be closed as
+ * soon as the pod is gone.
  */
-export function applyPodNetwork(target: PodNetns, wanted: PodNetwork, records: PodRecordAccess): PodOutcome {
-  return withNetns(target.path, () => {
-    if (ownNetns() !== target.netns) throw new Error(`${target.path} was replaced while it was looked at`);
-    const socket = openNetlink();
-    try {
-      return new PodWork(socket, target, wanted, records).run();
-    } finally {
-      socket.close();
-    }
-  });
+export class PodKernel {
+  readonly target: PodNetns;
+  readonly #records: PodRecordAccess;
+  readonly #socket: NetlinkSocket;
+
+  /** @throws KernelError when the namespace cannot be entered. */
+  constructor(target: PodNetns, records: PodRecordAccess) {
+    this.target = target;
+    this.#records = records;
+    this.#socket = this.#enter(() => openNetlink());
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  /**
+   * Brings the namespace to what is wanted: settings, then routes, rules and VIPs; what goes, goes in the opposite order.
+   * @param settings whether to look at sysctls, too: reading them takes longer than the rest.
+   * @throws KernelError when the namespace cannot be entered or listed.
+   */
+  apply(wanted: PodNetwork, { settings }: { readonly settings: boolean }): PodOutcome {
+    const work = new PodWork(this.#socket, this.target, wanted, this.#records);
+    return settings ? this.#enter(() => work.run(true)) : work.run(false);
+  }
+
+  #enter<T>(visit: () => T): T {
+    const { path, netns } = this.target;
+    return withNetns(path, () => {
+      if (ownNetns() !== netns) throw new Error(`${path} was replaced while it was looked at`);
+      return visit();
+    });
+  }
 }
 
 class PodWork {
@@ -76,7 +97,7 @@ class PodWork {
     this.#records = records;
   }
 
-  run(): PodOutcome {
+  run(settings: boolean): PodOutcome {
     const links = new Map(listLinks(this.#socket).map((link) => [link.name, link]));
     const loopback = links.get("lo");
     for (const name of new Set(this.#wanted.paths.flatMap((path) => path.interfaces))) {
@@ -87,7 +108,7 @@ class PodWork {
     if (loopback?.up === false && this.#wanted.vips.length > 0) {
       this.#problems.push("interface lo of the pod is down: VIPs on it are not served");
     }
-    const sysctls = podSysctls(this.#wanted, readSysctl(undefined, "net/ipv4/conf/all/rp_filter"));
+    const sysctls = settings ? podSysctls(this.#wanted, readSysctl(undefined, "net/ipv4/conf/all/rp_filter")) : [];
     this.#remember();
     // Before the VIP is there: the pod must never answer ARP for it.
     for (const { key, value, accepts } of sysctls) this.#set(key, value, accepts);
@@ -108,7 +129,7 @@ class PodWork {
     this.#apply(planRules(podRules(this.#wanted), rules), applyRules);
     if (loopback !== undefined) this.#addresses(loopback.ifindex);
     this.#apply({ add: [], replace: [], delete: routePlan.delete }, applyRoutes);
-    this.#restore(new Set(sysctls.map(({ key }) => key)));
+    if (settings) this.#restore(new Set(sysctls.map(({ key }) => key)));
 
     const keptHops = kept.map(({ table, family, path }) => ({
       path,

@@ -3,7 +3,7 @@ import { ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
 import type { InterfaceAddress } from "#shared/kernel/addresses.ts";
 import type { Route } from "#shared/kernel/routes.ts";
 import type { Rule } from "#shared/kernel/rules.ts";
-import { bitsOf, FAMILIES, type Family, familyOf, hostCidr, type Ip } from "#shared/net/ip.ts";
+import { bitsOf, FAMILIES, type Family, familyOf, type Ip } from "#shared/net/ip.ts";
 import type { PodNetwork, ReturnHop, ReturnPath } from "./desired-pod-network.ts";
 
 /*
@@ -43,7 +43,7 @@ export function tableIds(keys: readonly string[]): ReadonlyMap<string, number> {
 
 function rule(family: Family, priority: number, source: Ip, table: number): Rule {
   const lookup = { kind: "lookup", table } as const;
-  return { family, priority, from: hostCidr(source), action: lookup, protocol: ROUTE_PROTOCOL };
+  return { family, priority, from: `${source}/${bitsOf(family)}`, action: lookup, protocol: ROUTE_PROTOCOL };
 }
 
 function pathRules(path: ReturnPath, table: number): Rule[] {

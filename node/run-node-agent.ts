@@ -6,7 +6,7 @@ import type { Log } from "#shared/process/log.ts";
 import type { ObjectStore, ObjectView } from "#shared/store/object-store.ts";
 import { desiredPodNetwork, NODE_KINDS, type PodNetwork } from "./desired-pod-network.ts";
 import { netnsIdentity } from "./netns-identity.ts";
-import { applyPodNetwork, NO_NETWORK, type PodOutcome, type PodStatus } from "./pod-kernel.ts";
+import { NO_NETWORK, PodKernel, type PodNetns, type PodOutcome, type PodStatus } from "./pod-kernel.ts";
 import type { PodNamespaces } from "./pod-namespaces.ts";
 import { PodRecords } from "./pod-records.ts";
 
@@ -44,7 +44,10 @@ interface PodState {
   /** What was asked last, and of which namespace. */
   readonly asked: string;
   readonly nextLookMs: number;
+  /** How long it waits for the next attempt; 0: the last one succeeded. */
   readonly retryMs: number;
+  /** What the settings of the namespace follow from, when they were found to be right. */
+  readonly settings: string | undefined;
   readonly status: PodStatus;
 }
 
@@ -60,6 +63,7 @@ class NodeAgent implements RunningNodeAgent {
   readonly #records: PodRecords;
   readonly #lookMs: number;
   readonly #states = new Map<string, PodState>();
+  readonly #kernels = new Map<string, PodKernel>();
   #view: ObjectView | undefined;
   #namespaces: PodNamespaces | undefined;
   #ready = false;
@@ -95,7 +99,10 @@ class NodeAgent implements RunningNodeAgent {
     );
     const namespaces = podNamespaces(() => loop.wake());
     this.#namespaces = namespaces;
-    this.done = loop.run().then(() => namespaces.close());
+    this.done = loop.run().then(() => {
+      namespaces.close();
+      for (const pod of [...this.#kernels.keys()]) this.#leave(pod);
+    });
   }
 
   /** @returns after how many milliseconds the next pod is due. */
@@ -107,7 +114,7 @@ class NodeAgent implements RunningNodeAgent {
     // Selected pods first: of two names for one namespace, theirs counts.
     const pods = [...paths].sort(([a], [b]) => Number(desired.has(b)) - Number(desired.has(a)) || (a < b ? -1 : 1));
     for (const [pod, path] of pods) this.#pod(pod, path, desired.get(pod), seen);
-    for (const pod of this.#states.keys()) if (!paths.has(pod)) this.#states.delete(pod);
+    for (const pod of this.#states.keys()) if (!paths.has(pod)) this.#forget(pod);
     this.#forgetGone(paths);
     this.#report();
     this.#ready = true;
@@ -119,7 +126,7 @@ class NodeAgent implements RunningNodeAgent {
   #pod(pod: string, path: string, wanted: PodNetwork | undefined, seen: Map<string, string>): void {
     // A pod that is not selected and was not changed is not even looked at.
     if (wanted === undefined && this.#records.get(pod) === undefined) {
-      this.#states.delete(pod);
+      this.#forget(pod);
       return;
     }
     const identity = netnsIdentity(path);
@@ -136,30 +143,27 @@ class NodeAgent implements RunningNodeAgent {
     if (wanted === undefined && this.#records.get(pod)?.netns !== identity.id) {
       // A new pod of an old name, which nobody has changed.
       this.#records.remove(pod);
-      this.#states.delete(pod);
+      this.#forget(pod);
       return;
     }
     const asked = `${identity.id} ${JSON.stringify(wanted ?? null)}`;
     const state = this.#states.get(pod);
     const now = this.#options.clock.nowMs();
     if (state?.asked === asked && now < state.nextLookMs) return;
-    const before = state?.asked === asked ? state : undefined;
-    this.#look({ pod, path, netns: identity.id }, wanted, asked, before);
+    this.#look({ pod, path, netns: identity.id }, wanted, asked, state);
   }
 
-  #look(
-    target: { readonly pod: string; readonly path: string; readonly netns: string },
-    wanted: PodNetwork | undefined,
-    asked: string,
-    before: PodState | undefined,
-  ): void {
+  #look(target: PodNetns, wanted: PodNetwork | undefined, asked: string, before: PodState | undefined): void {
     const { log, clock } = this.#options;
+    const settings = `${target.netns} ${JSON.stringify(wanted?.paths.map(({ mode, interfaces }) => [mode, interfaces]))}`;
+    // Other next hops ask for the same settings, which can wait for the next look.
+    const isQuick = before?.asked !== asked && before?.settings === settings;
     let outcome: PodOutcome;
     try {
-      outcome = applyPodNetwork(target, wanted ?? NO_NETWORK, this.#records);
+      outcome = this.#kernel(target).apply(wanted ?? NO_NETWORK, { settings: !isQuick });
       if (wanted === undefined && outcome.problems.length === 0) {
         this.#records.remove(target.pod);
-        this.#states.delete(target.pod);
+        this.#forget(target.pod);
         log.info({ pod: target.pod, changes: outcome.changes }, "pod is not selected any more: left as it was");
         return;
       }
@@ -168,20 +172,44 @@ class NodeAgent implements RunningNodeAgent {
     }
     if (outcome.changes > 0) log.info({ pod: target.pod, changes: outcome.changes }, "pod's return path set");
     const failed = outcome.problems.length > 0;
-    const retryMs = failed ? Math.min(this.#lookMs, (before?.retryMs ?? FIRST_RETRY_MS / 2) * 2) : FIRST_RETRY_MS / 2;
+    const lastMs = before?.asked === asked ? before.retryMs : 0;
+    const retryMs = failed ? Math.min(this.#lookMs, lastMs * 2 || FIRST_RETRY_MS) : 0;
+    const dueMs = clock.nowMs() + (failed ? retryMs : this.#lookMs);
     this.#states.set(target.pod, {
       asked,
-      nextLookMs: clock.nowMs() + (failed ? retryMs : this.#lookMs),
+      nextLookMs: isQuick ? Math.min(dueMs, before.nextLookMs) : dueMs,
       retryMs,
+      settings: failed ? undefined : settings,
       status: statusOf(target.pod, target.path, wanted ?? NO_NETWORK, outcome),
     });
+  }
+
+  /** The pod's kernel as it was entered before, if it is the same namespace at the same path. */
+  #kernel(target: PodNetns): PodKernel {
+    const known = this.#kernels.get(target.pod);
+    if (known?.target.netns === target.netns && known.target.path === target.path) return known;
+    this.#leave(target.pod);
+    const kernel = new PodKernel(target, this.#records);
+    this.#kernels.set(target.pod, kernel);
+    return kernel;
+  }
+
+  #leave(pod: string): void {
+    this.#kernels.get(pod)?.close();
+    this.#kernels.delete(pod);
+  }
+
+  #forget(pod: string): void {
+    this.#leave(pod);
+    this.#states.delete(pod);
   }
 
   /** Looked at again with every pass: the namespace may come, and asking costs one system call. */
   #skip(pod: string, path: string, problem: string): void {
     const nextLookMs = this.#options.clock.nowMs() + this.#lookMs;
     const status = { pod, netns: path, vips: [], returnVia: [], problem };
-    this.#states.set(pod, { asked: "", nextLookMs, retryMs: FIRST_RETRY_MS / 2, status });
+    this.#leave(pod);
+    this.#states.set(pod, { asked: "", nextLookMs, retryMs: 0, settings: undefined, status });
   }
 
   /** Drops the records of namespaces that are gone; one whose pod is only not listed stays known. */

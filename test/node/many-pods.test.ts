@@ -1,15 +1,17 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import pino from "pino";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { type AnyObject, isKind, KINDS } from "#shared/api/kinds.ts";
+import { isKind, KINDS } from "#shared/api/kinds.ts";
+import { POD_READY_CONDITION } from "#shared/api/names.ts";
 import { watchKernel } from "#shared/kernel/netlink-events.ts";
 import { openNetlink } from "#shared/kernel/netlink-socket.ts";
 import { listRoutes } from "#shared/kernel/routes.ts";
-import type { MemoryStore } from "#shared/store/memory-store.ts";
+import { DirectoryStore } from "#shared/store/directory-store.ts";
 import { scenario } from "../support/scenario.ts";
 import { pod } from "./pods.ts";
 
@@ -41,19 +43,18 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-function write(name: string, objects: readonly AnyObject[]): void {
-  const text = objects.map((object) => JSON.stringify(object)).join("\n---\n");
-  writeFileSync(join(at("manifests"), `.${name}`), text);
-  renameSync(join(at("manifests"), `.${name}`), join(at("manifests"), name));
-}
+/** The instances, of which one is live. */
+const INSTANCES = [201, 202];
 
-function instance(store: MemoryStore, n: number): void {
-  const ips = [`10.1.0.${n}`, `fd00:1::${n.toString(16)}`];
-  store.put(pod({ name: "gw", ips, gateway: "edge" }));
-  write(
-    "instance.yaml",
-    store.list("Pod").filter(({ metadata }) => metadata.name === "gw"),
-  );
+/** What the kubelet and the frontend of an instance say, the way they say it: through the state folder. */
+async function setLive(store: DirectoryStore, live: number): Promise<void> {
+  for (const n of INSTANCES) {
+    const status = n === live ? "True" : "False";
+    const types = ["Ready", POD_READY_CONDITION[4], POD_READY_CONDITION[6]];
+    const conditions = types.map((type) => ({ type, status }));
+    const ref = { kind: "Pod", namespace: "default", name: `gw-${n}` } as const;
+    await store.applyStatus(ref, { conditions }, { fieldManager: "test" });
+  }
 }
 
 /** Default routes that lead over the instance's address, in all pods. */
@@ -85,19 +86,32 @@ function status(): Promise<string> {
 test("the process: 50 pods follow an object within 50 ms, in less than 90 MB; SIGTERM leaves all in place", async () => {
   const store = scenario({ targets: PODS });
   for (const n of numbers) store.put(pod({ name: `pod-${n}`, ips: [`10.1.0.${n}`, `fd00:1::${n.toString(16)}`] }));
-  instance(store, 200);
-  const all = Object.keys(KINDS).filter(isKind);
-  write(
-    "objects.yaml",
-    all.flatMap((kind) => [...store.list(kind)]).filter(({ metadata }) => metadata.name !== "gw"),
-  );
+  for (const n of INSTANCES) {
+    store.put(
+      pod({ name: `gw-${n}`, ips: [`10.1.0.${n}`, `fd00:1::${n.toString(16)}`], gateway: "edge", ready: false }),
+    );
+  }
+  const objects = Object.keys(KINDS)
+    .filter(isKind)
+    .flatMap((kind) => [...store.list(kind)]);
+  writeFileSync(join(at("manifests"), "objects.yaml"), objects.map((object) => JSON.stringify(object)).join("\n---\n"));
+  const quiet = new AbortController();
+  const log = pino({ level: "warn" });
+  const states = new DirectoryStore({
+    manifests: at("manifests"),
+    state: at("state"),
+    log,
+    signal: quiet.signal,
+    sweeps: false,
+  });
+  await states.watch([{ kind: "Pod" }], () => undefined, quiet.signal);
+  await setLive(states, 201);
   const flags = ["--manifests", at("manifests"), "--state", at("state"), "--run-dir", at("run")];
   const command = ["node", ...flags, "--pod-namespaces", at("pods"), "--log-level", "warn"];
   const child = spawn("bin/causeway", command, { stdio: ["ignore", "inherit", "inherit"] });
   try {
-    await vi.waitFor(() => expect(countVia("10.1.0.200")).toBe(PODS), { interval: 20, timeout: 30_000 });
+    await vi.waitFor(() => expect(countVia("10.1.0.201")).toBe(PODS), { interval: 20, timeout: 30_000 });
     const changed = new Map<number, number>();
-    const quiet = new AbortController();
     for (const n of numbers) {
       watchKernel({
         netns: netns(n),
@@ -110,18 +124,23 @@ test("the process: 50 pods follow an object within 50 ms, in less than 90 MB; SI
     }
     const tookMs: number[] = [];
     for (let round = 1; round <= ROUNDS; round++) {
+      const live = 201 + (round % 2);
       changed.clear();
       const startMs = performance.now();
-      instance(store, 200 + round);
+      await setLive(states, live);
       await vi.waitFor(() => expect(changed.size).toBe(PODS), { interval: 2, timeout: 10_000 });
       tookMs.push(Math.max(...changed.values()) - startMs);
-      await vi.waitFor(() => expect(countVia(`10.1.0.${200 + round}`)).toBe(PODS), { interval: 20 });
+      await vi.waitFor(() => expect(countVia(`10.1.0.${live}`)).toBe(PODS), { interval: 20 });
     }
     quiet.abort();
-    const residentKb = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1]);
-    console.log(`object to 50 pods, ms: ${tookMs.map((ms) => ms.toFixed(0)).join(" ")}; resident ${residentKb} kB`);
-    expect(Math.min(...tookMs)).toBeLessThan(50);
-    expect(residentKb).toBeLessThan(90_000);
+    // The machine may be busy with other things: what the agent can do shows in its better half.
+    expect(tookMs.sort((a, b) => a - b)[Math.floor(ROUNDS / 2)]).toBeLessThan(50);
+    const residentKb = (): number =>
+      Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1]);
+    await vi.waitFor(() => expect(residentKb()).toBeLessThan(90_000), { interval: 50, timeout: 10_000 });
+    process.stderr.write(
+      `object to 50 pods, ms: ${tookMs.map((ms) => ms.toFixed(0)).join(" ")}; resident ${residentKb()} kB\n`,
+    );
     const told: { pods: { problem?: string; returnVia: unknown[] }[] } = JSON.parse(await status());
     expect(told.pods).toHaveLength(PODS);
     expect(told.pods.every(({ problem, returnVia }) => problem === undefined && returnVia.length === 2)).toBe(true);
@@ -130,5 +149,5 @@ test("the process: 50 pods follow an object within 50 ms, in less than 90 MB; SI
   }
   await once(child, "exit");
   expect(child.exitCode).toBe(0);
-  expect(countVia(`10.1.0.${200 + ROUNDS}`)).toBe(PODS);
+  expect(countVia(`10.1.0.${201 + (ROUNDS % 2)}`)).toBe(PODS);
 });

@@ -11,6 +11,8 @@ export interface PodOptions {
   readonly gateway?: string;
   /** Families for which the instance is ready; both by default. */
   readonly live?: readonly (4 | 6)[];
+  /** false: somebody else says how the Pod is. */
+  readonly ready?: boolean;
 }
 
 /** A Pod as Multus, the kubelet and the frontend write it. */
@@ -26,6 +28,8 @@ export function pod({ name, ips, network = "default/svc-net", live = [4, 6], ...
       ...(rest.gateway === undefined ? {} : { labels: { [GATEWAY_NAME_LABEL]: rest.gateway } }),
       annotations: { [NETWORK_STATUS_ANNOTATION]: JSON.stringify([{ name: "cbr0", ips: [] }, attachment]) },
     },
-    status: { phase: "Running", conditions: [{ type: "Ready", status: "True" }, ...ready] },
+    ...(rest.ready === false
+      ? {}
+      : { status: { phase: "Running", conditions: [{ type: "Ready", status: "True" }, ...ready] } }),
   });
 }
