@@ -9,6 +9,8 @@ interface Way {
   readonly fields: Fields;
   /** Prefix of map names: `flow` for packets, `error` for ICMP errors about flows. */
   readonly prefix: "flow" | "error";
+  /** The rule that takes a packet whose mark is its leg. */
+  readonly finish: string;
 }
 
 function exactMapDeclaration({ fields, prefix }: Way): string {
@@ -18,13 +20,14 @@ function exactMapDeclaration({ fields, prefix }: Way): string {
   return `typeof ${fields.family === 4 ? "ip" : "ip6"} daddr . ${fields.protocol} . ${fields.destinationPort} : verdict;`;
 }
 
-/** The chain that puts the leg of a flow into the packet's mark. */
+/** The chain that puts the leg of a flow into the packet's mark, and ends the search. */
 function markChain(builder: TableBuilder, intent: Intent, way: Way, flow: Flow): string {
   const count = builder.count(counterName(way.prefix, flow.key));
   const table = flow.table === undefined ? undefined : intent.tables.get(flow.table);
   if (table === undefined) return builder.chain("none", [count, builder.count(NO_TARGET), "drop"]);
   const hash = hashExpression(way.fields, flow, table.size, intent.hashSeed);
-  return builder.chain(way.prefix, [count, `meta mark set ${hash}`, `meta mark set meta mark map @${table.name}`]);
+  const rules = [count, `meta mark set ${hash}`, `meta mark set meta mark map @${table.name}`, way.finish];
+  return builder.chain(way.prefix, rules);
 }
 
 /** Flows of one stage that are looked at one after the other: a chain for each VIP. */
@@ -49,15 +52,22 @@ function sequence(
   }
   // The outer destination of an ICMP error is the VIP, too.
   const destination = way.fields.family === 4 ? "ip daddr" : "ip6 daddr";
-  return [`${stage === "late" ? "meta mark 0 " : ""}${destination} vmap @${map}`];
+  return [`${destination} vmap @${map}`];
 }
 
 /**
- * Rules after which the packet's mark is the id of its leg, {@link REFUSED}, or 0 when no flow matches. Packets of flows
- * without a ready target are dropped on the way.
+ * Rules that give a packet to `finish`, a rule that keeps it, with the id of its leg or {@link REFUSED} in its mark.
+ * Packets of flows without a ready target are dropped; those that no flow wants come out at the end. Chains are gone to
+ * and not returned from: that, and no mark to clear and to test, saves a rule's time or two for each packet.
  */
-export function dispatch(builder: TableBuilder, intent: Intent, family: Family, fields: Fields): string[] {
-  const way: Way = { fields, prefix: fields.raw ? "error" : "flow" };
+export function dispatch(
+  builder: TableBuilder,
+  intent: Intent,
+  family: Family,
+  fields: Fields,
+  finish: string,
+): string[] {
+  const way: Way = { fields, prefix: fields.raw ? "error" : "flow", finish };
   const flows = intent.flows.filter((flow) => flow.family === family);
   const early = sequence(builder, intent, way, flows, "early");
   const late = sequence(builder, intent, way, flows, "late");
@@ -65,7 +75,7 @@ export function dispatch(builder: TableBuilder, intent: Intent, family: Family, 
   const elements = builder.map(map, exactMapDeclaration(way));
   for (const flow of flows) {
     if (flow.stage !== "exact") continue;
-    const verdict = `jump ${markChain(builder, intent, way, flow)}`;
+    const verdict = `goto ${markChain(builder, intent, way, flow)}`;
     for (const vip of flow.vips) {
       for (const protocol of flow.protocols) {
         for (const { from } of flow.destinationPorts)
@@ -75,5 +85,5 @@ export function dispatch(builder: TableBuilder, intent: Intent, family: Family, 
   }
   const destination = family === 4 ? "ip daddr" : "ip6 daddr";
   const key = `${destination} . ${fields.protocol} . ${fields.destinationPort}`;
-  return ["meta mark set 0", ...early, `${early.length > 0 ? "meta mark 0 " : ""}${key} vmap @${map}`, ...late];
+  return [...early, `${key} vmap @${map}`, ...late];
 }

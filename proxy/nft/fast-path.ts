@@ -41,11 +41,15 @@ export function fastPath(intent: Intent, environment: Environment): TableState {
   return builder.finish();
 }
 
-/** What must go to the stack whatever it is. `mtu`: of the next link, when packets can be larger. */
+/**
+ * What must go to the stack whatever it is. `mtu`: of the next link, when packets can be larger. Raw header fields, and
+ * masks where nft would compare: each packet passes here, and nft adds no test of the family, which is known already.
+ */
 function guards(builder: TableBuilder, family: Family, mtu: number | undefined): string[] {
   const slow = `${builder.count(SLOW)} accept`;
-  const fragment = family === 4 ? "ip frag-off & 0x3fff != 0" : "exthdr frag exists";
-  const hops = family === 4 ? "ip ttl < 2" : "ip6 hoplimit < 2";
+  const fragment = family === 4 ? "@nh,48,16 & 0x3fff != 0" : "exthdr frag exists";
+  // Less than two hops left.
+  const hops = `@nh,${family === 4 ? 64 : 56},8 & 0xfe == 0`;
   // GRO hands the hook packets far over any MTU: the guard stands only where the next link's is the smaller one.
   return [fragment, hops, ...(mtu === undefined ? [] : [`meta length > ${mtu}`])].map((match) => `${match} ${slow}`);
 }
@@ -88,11 +92,10 @@ function externalChain(builder: TableBuilder, intent: Intent, environment: Envir
   const errors =
     intent.mode === "NAT"
       ? "accept"
-      : `goto ${builder.chain("errors", [...dispatch(builder, intent, family, quotedFields(family)), toLeg, "accept"])}`;
+      : `goto ${builder.chain("errors", [...dispatch(builder, intent, family, quotedFields(family), toLeg), "accept"])}`;
   return builder.chain(`external${family}`, [
     ...guards(builder, family, guarded),
-    ...dispatch(builder, intent, family, packetFields(family)),
-    toLeg,
+    ...dispatch(builder, intent, family, packetFields(family), toLeg),
     `${IP[family]} daddr != ${vips(builder, intent, family)} accept`,
     `${ICMP_ERRORS[family]} ${errors}`,
     `${ICMP_ECHO[family]} accept`,

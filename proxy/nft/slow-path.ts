@@ -78,8 +78,7 @@ function fromOutside(builder: TableBuilder, intent: Intent, family: Family): str
     `${IP[family]} daddr != @vips${family} accept`,
     // Echo requests, and errors that were left to user space: for the stack itself.
     `meta l4proto ${family === 4 ? "icmp" : "ipv6-icmp"} accept`,
-    ...dispatch(builder, intent, family, packetFields(family)),
-    "meta mark != 0 accept",
+    ...dispatch(builder, intent, family, packetFields(family), "accept"),
     builder.count(UNMATCHED),
     "drop",
   ]);

@@ -73,6 +73,8 @@ function singlePort(ports: PortRangeList): number | undefined {
   return only !== undefined && more === undefined && only.from === only.to ? only.from : undefined;
 }
 
+const rangeText = ({ from, to }: PortRangeList[number]): string => (from === to ? `${from}` : `${from}-${to}`);
+
 class Resolver {
   readonly #gateway: GatewayAttachment;
   readonly #parameters: NonNullable<GatewayAttachment["parameters"]>;
@@ -173,7 +175,8 @@ class Resolver {
       return false;
     });
     return usable.map(({ identity, address, port }) => {
-      const translate = nat && matchPort !== undefined ? (port ?? matchPort) : undefined;
+      // A port that stays the same is not rewritten, and its targets' table is shared with other ports.
+      const translate = nat && matchPort !== undefined && port !== matchPort ? port : undefined;
       const suffix = translate === undefined ? "" : `:${protocol.toLowerCase()}/${translate}`;
       const key = this.#legs.add({
         key: `${identity}@${network.name}${suffix}`,
@@ -193,7 +196,7 @@ class Resolver {
     const [vip, another] = flow.vips;
     const claims: [string, string][] = [];
     for (const { leg } of shares) {
-      const ports = leg.port !== undefined ? [String(leg.port)] : flow.destinationPorts.map((p) => `${p.from}-${p.to}`);
+      const ports = leg.port === undefined ? flow.destinationPorts.map(rangeText) : [String(leg.port)];
       for (const protocol of flow.protocols) {
         for (const port of ports.length === 0 ? ["any"] : ports) {
           const seen = leg.port === undefined ? port : String(singlePort(flow.destinationPorts));

@@ -4,6 +4,7 @@ import { resolveIntent } from "#shared/resolve/intent.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
 import { TableCache } from "#shared/resolve/tables.ts";
 import { MemoryStore } from "#shared/store/memory-store.ts";
+import type { ObjectView } from "#shared/store/object-store.ts";
 
 interface Manifest {
   readonly kind: string;
@@ -20,7 +21,10 @@ export interface ScenarioOptions {
   readonly mode?: "DSR" | "NAT";
   readonly targets?: number;
   readonly vips?: readonly string[];
+  /** Those that one Gateway has no room for go to further ones, `edge-2` and so on, which share the VIPs. */
   readonly listeners?: readonly { readonly protocol: "TCP" | "UDP"; readonly port: number }[];
+  /** Numbers of the targets of the listener at `index`; all of them by default. */
+  readonly targetsOf?: (index: number) => readonly number[];
   /** Port at the targets; the listener's own by default. */
   readonly targetPort?: number;
   readonly tableSize?: number;
@@ -69,6 +73,9 @@ export function slice(
   });
 }
 
+/** Listeners that a Gateway has room for beside the one for FlowRoutes. */
+const GATEWAY_LISTENERS = 63;
+
 /** One Gateway with a route and a Service for each listener, all over the same pods. */
 export function scenario({
   mode = "DSR",
@@ -78,6 +85,7 @@ export function scenario({
     { protocol: "TCP", port: 8080 },
     { protocol: "UDP", port: 8080 },
   ],
+  targetsOf,
   targetPort,
   tableSize = 997,
   flowRoutes = [],
@@ -105,34 +113,62 @@ export function scenario({
       lookupTableSize: tableSize,
     },
   });
-  put({
-    apiVersion: "gateway.networking.k8s.io/v1",
-    kind: "Gateway",
-    metadata: meta("edge"),
-    spec: {
-      gatewayClassName: "causeway",
-      infrastructure: { parametersRef: { group: "causeway.dev", kind: "GatewayParameters", name: "edge" } },
-      listeners: [
-        ...listeners.map(({ protocol, port }) => ({ name: `${protocol.toLowerCase()}-${port}`, protocol, port })),
-        { name: "flows", protocol: "causeway.dev/Flow", port: 1 },
-      ],
-    },
-    status: { addresses: vips.map((value) => ({ type: "IPAddress", value })) },
-  });
-  const numbers = Array.from({ length: targets }, (_, i) => i + 1);
-  const pods = (prefix: string): Map<string, string> =>
-    new Map(numbers.map((n) => [`pod-${n}`, prefix.includes(":") ? `${prefix}${n.toString(16)}` : v4(prefix, n)]));
-  for (const { protocol, port } of listeners) {
-    const name = `${protocol.toLowerCase()}-${port}`;
+  const gatewayOf = (index: number): string =>
+    index < GATEWAY_LISTENERS ? "edge" : `edge-${Math.floor(index / GATEWAY_LISTENERS) + 1}`;
+  const nameOf = ({ protocol, port }: (typeof listeners)[number]): string => `${protocol.toLowerCase()}-${port}`;
+  for (const gateway of new Set(["edge", ...listeners.keys().map(gatewayOf)])) {
+    put({
+      apiVersion: "gateway.networking.k8s.io/v1",
+      kind: "Gateway",
+      metadata: meta(gateway),
+      spec: {
+        gatewayClassName: "causeway",
+        infrastructure: { parametersRef: { group: "causeway.dev", kind: "GatewayParameters", name: "edge" } },
+        listeners: [
+          ...listeners
+            .filter((_, index) => gatewayOf(index) === gateway)
+            .map((listener) => ({ name: nameOf(listener), protocol: listener.protocol, port: listener.port })),
+          { name: "flows", protocol: "causeway.dev/Flow", port: 1 },
+        ],
+      },
+      status: { addresses: vips.map((value) => ({ type: "IPAddress", value })) },
+    });
+  }
+  const everyTarget = Array.from({ length: targets }, (_, i) => i + 1);
+  for (const [index, listener] of listeners.entries()) {
+    const { protocol, port } = listener;
+    const name = nameOf(listener);
     const at = targetPort ?? port;
+    const numbers = targetsOf?.(index) ?? everyTarget;
+    const pods = (addressOf: (n: number) => string): Map<string, string> =>
+      new Map(numbers.map((n) => [`pod-${n}`, addressOf(n)]));
     store.put(service(name, port, protocol));
-    store.put(slice(name, 4, at, protocol, pods(subnet)));
-    store.put(slice(name, 6, at, protocol, pods(subnet6)));
+    store.put(
+      slice(
+        name,
+        4,
+        at,
+        protocol,
+        pods((n) => v4(subnet, n)),
+      ),
+    );
+    store.put(
+      slice(
+        name,
+        6,
+        at,
+        protocol,
+        pods((n) => `${subnet6}${n.toString(16)}`),
+      ),
+    );
     put({
       apiVersion: "gateway.networking.k8s.io/v1",
       kind: `${protocol}Route`,
       metadata: meta(name),
-      spec: { parentRefs: [{ name: "edge", sectionName: name }], rules: [{ backendRefs: [{ name, port }] }] },
+      spec: {
+        parentRefs: [{ name: gatewayOf(index), sectionName: name }],
+        rules: [{ backendRefs: [{ name, port }] }],
+      },
     });
   }
   for (const { name, spec } of flowRoutes) {
@@ -152,19 +188,24 @@ function v4(prefix: string, n: number): string {
   return `${a}.${b}.${(c ?? 0) + Math.floor(n / 250)}.${n % 250}`;
 }
 
-/** The intent of the scenario's Gateway. */
-export async function intentOf(
-  store: MemoryStore,
-  cache: TableCache = new TableCache(),
-  gateway = "edge",
-): Promise<Intent> {
-  const view = await store.watch(
+/** A view of everything in a store. */
+export function viewOf(store: MemoryStore): Promise<ObjectView> {
+  return store.watch(
     Object.keys(KINDS)
       .filter(isKind)
       .map((kind) => ({ kind })),
     () => undefined,
     new AbortController().signal,
   );
+}
+
+/** The intent of the scenario's Gateway. */
+export async function intentOf(
+  store: MemoryStore,
+  cache: TableCache = new TableCache(),
+  gateway = "edge",
+): Promise<Intent> {
+  const view = await viewOf(store);
   const intent = resolveIntent(
     attach(view),
     view.list("EndpointSlice"),
