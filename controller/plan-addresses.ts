@@ -168,7 +168,8 @@ class Planner {
       return unusable(`${address} is in AddressPool ${span.name}, which does not allow this Gateway`);
     }
     if (span.avoids(ipToBigInt(address), familyOf(address))) {
-      return unusable(`${address} is left out of AddressPool ${span.name} by avoidBuggyIPs`);
+      const why = familyOf(address) === 4 ? "avoidBuggyIPs leaves it out" : "it is the subnet-router anycast address";
+      return unusable(`${address} of AddressPool ${span.name} is not given out: ${why}; ask for another`);
     }
     const problem = this.claim(demand, address, span);
     return problem === undefined ? address : unusable(problem);

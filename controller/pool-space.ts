@@ -6,7 +6,7 @@ import { byAge, compareText } from "#shared/resolve/age.ts";
 
 /**
  * Never VIPs: "this network", loopback, link-local, multicast and reserved (RFC 6890), and IPv4-mapped IPv6. Every other
- * address of a prefix may be given out, its first and last too: a VIP is a host route and has no broadcast address.
+ * IPv4 address of a prefix may be given out, its first and last too: a VIP is a host route and has no broadcast address.
  */
 const NEVER_VIPS = [
   "0.0.0.0/8",
@@ -70,6 +70,17 @@ function countBuggy({ first, last }: IpRange): bigint {
   return upTo(last) - upTo(first - 1n);
 }
 
+/** Interface identifier zero is every router's anycast address in its subnet (RFC 4291, section 2.6.1). */
+const SUBNET_BITS = 64n;
+function isSubnetRouterAnycast(value: bigint): boolean {
+  return (value & ((1n << SUBNET_BITS) - 1n)) === 0n;
+}
+
+/** How many addresses of the range are a subnet's router anycast address. */
+function countAnycast({ first, last }: IpRange): bigint {
+  return (last >> SUBNET_BITS) - ((first - 1n) >> SUBNET_BITS);
+}
+
 /** The usable addresses of one pool, and how many of them are in use. */
 export class PoolSpan {
   readonly pool: AddressPool;
@@ -93,8 +104,12 @@ export class PoolSpan {
 
   add(range: IpRange): void {
     this.#ranges[range.family].push(range);
-    const skipped = range.family === 4 && this.pool.spec.avoidBuggyIPs ? countBuggy(range) : 0n;
-    this.#size[range.family] += range.last - range.first + 1n - skipped;
+    this.#size[range.family] += range.last - range.first + 1n - this.#avoided(range);
+  }
+
+  #avoided(range: IpRange): bigint {
+    if (range.family === 6) return countAnycast(range);
+    return this.pool.spec.avoidBuggyIPs ? countBuggy(range) : 0n;
   }
 
   has(family: Family): boolean {
@@ -118,7 +133,8 @@ export class PoolSpan {
   }
 
   avoids(value: bigint, family: Family): boolean {
-    return family === 4 && this.pool.spec.avoidBuggyIPs && isBuggy(value);
+    if (family === 6) return isSubnetRouterAnycast(value);
+    return this.pool.spec.avoidBuggyIPs && isBuggy(value);
   }
 
   take(value: bigint, family: Family): void {

@@ -57,6 +57,16 @@ if ! cmp -s package-lock.json "$stamp" 2>/dev/null; then
   cp package-lock.json "$stamp"
 fi
 
+# Where sources are newer than the compiled code, it is made anew: see scripts/warm-compile-cache.ts.
+cache=node_modules/.cache/compile
+if [ ! -d "$cache" ] || [ -n "$(find controller proxy frontend node shared lab packages/*/src -name '*.ts' -newer "$cache/.warm" 2>/dev/null | head -n 1)" ] || [ ! -e "$cache/.warm" ]; then
+  mkdir -p "$cache"
+  for node in node_modules/node-linux-*/bin/node; do
+    [ -x "$node" ] && NODE_COMPILE_CACHE="$PWD/$cache" "$node" --max-semi-space-size=1 scripts/warm-compile-cache.ts
+  done
+  touch "$cache/.warm"
+fi
+
 if ! unshare --user --map-root-user --net true 2>/dev/null && [ "$(id -u)" -ne 0 ]; then
   fail "this machine lets ordinary users make no user namespaces (sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns or user.max_user_namespaces): allow them, or run as root"
 fi

@@ -59,7 +59,7 @@ export async function runProcess(
     log.error({ err }, "cannot answer a request"),
   );
   log.info({ pid: process.pid, manifests, state, runDir }, "started");
-  trimHeapOnce();
+  trimHeap();
   try {
     await running.done;
   } finally {
@@ -69,14 +69,16 @@ export async function runProcess(
   log.info("stopped");
 }
 
-/** Long enough for a process to have read its objects and met its peers. */
-const SETTLED_MS = 3000;
+/** Long enough for a process to have read its objects and met its peers; then once more when all is quiet. */
+const SETTLED_MS = [5_000, 30_000] as const;
 
 /** Starting leaves garbage that V8 would keep for long, because an idle process has no reason to collect it. */
-function trimHeapOnce(): void {
-  const timer = setTimeout(() => {
-    setFlagsFromString("--expose-gc");
-    runInNewContext("gc")();
-  }, SETTLED_MS);
-  timer.unref();
+function trimHeap(): void {
+  for (const delayMs of SETTLED_MS) {
+    const timer = setTimeout(() => {
+      setFlagsFromString("--expose-gc");
+      runInNewContext("gc")();
+    }, delayMs);
+    timer.unref();
+  }
 }

@@ -2,8 +2,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { backoffMs } from "./backoff.ts";
 import { Check } from "./check.ts";
 import type { Dialect, DialectName, ListedPeer } from "./dialect.ts";
-import { dialect3 } from "./dialect-3.ts";
-import { dialect4 } from "./dialect-4.ts";
 import { BgpAlreadyRunningError, DaemonUnreachableError, UnsupportedByDaemonError } from "./errors.ts";
 import { type BgpGlobal, checkGlobal, globalDifferences, type StartBgpOptions } from "./global.ts";
 import { type CallOptions, GrpcChannel, GrpcStatusError, parseAddress } from "./grpc-channel.ts";
@@ -279,9 +277,16 @@ function checkTimes(check: Check, options: ConnectOptions): CheckedTimes {
   };
 }
 
+/** Each is loaded when it is tried: a version's messages take some MB of memory. */
+const DIALECTS = [
+  async (channel: GrpcChannel): Promise<Dialect> => (await import("./dialect-3.ts")).dialect3(channel),
+  async (channel: GrpcChannel): Promise<Dialect> => (await import("./dialect-4.ts")).dialect4(channel),
+];
+
 /** A daemon of the other version answers "unimplemented": the service's name differs. */
 async function detect(channel: GrpcChannel, options: CallOptions): Promise<Dialect> {
-  for (const dialect of [dialect3(channel), dialect4(channel)]) {
+  for (const load of DIALECTS) {
+    const dialect = await load(channel);
     try {
       await dialect.getBgp(options);
       return dialect;
