@@ -53,7 +53,7 @@ fi
 stamp=node_modules/.causeway-lock
 if ! cmp -s package-lock.json "$stamp" 2>/dev/null; then
   say "installing npm packages"
-  npm ci --no-fund --no-audit --loglevel=error
+  npm ci --no-fund --no-audit --loglevel=error >&2
   cp package-lock.json "$stamp"
 fi
 
