@@ -1,5 +1,5 @@
-import type { ChildProcess } from "node:child_process";
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { type ChildProcess, execFileSync } from "node:child_process";
+import { mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
@@ -311,4 +311,44 @@ test("hostile namespaces are reported and skipped, the others served; they may c
   await until(() => expect(statusOf("pod-3")).toBeUndefined());
   deselect(store);
   await until(() => expect(statusOf("pod-1")).toBeUndefined());
+});
+
+test("a pod that is made anew under its name and path is served anew", async () => {
+  const store = scenario({ targets: 4, vips: Object.values(VIP) });
+  for (const n of [1, 2]) setInstance(store, n, [4, 6]);
+  store.put(pod({ name: "pod-4", ips: ["10.1.0.4", "fd00:1::4"] }));
+  const hasVip = (): void => expect(run("anew", "addr", "show", "dev", "lo")).toContain(VIP[4]);
+  addPod("anew", 4);
+  await startAgent(store);
+  writeFileSync(file("pod-4"), netnsOf("anew"));
+  await until(hasVip);
+  // As a CNI plugin does it: the devices go, then the namespace.
+  for (const device of ["anew", "anew-eth0"]) run("lan", "link", "del", device);
+  execFileSync("ip", ["netns", "del", "cw-na-anew"]);
+  await until(() => expect(statusOf("pod-4")?.problem).toMatch(/does not exist|not a network namespace/));
+  addPod("anew", 4);
+  writeSysctl(netnsOf("anew"), "net/ipv4/conf/svc0/arp_announce", 1);
+  await until(hasVip);
+  expect(readSysctl(netnsOf("anew"), "net/ipv4/conf/svc0/arp_announce")).toBe("2");
+  deselect(store);
+  await until(() => expect(statusOf("pod-4")).toBeUndefined());
+  expect(readSysctl(netnsOf("anew"), "net/ipv4/conf/svc0/arp_announce")).toBe("1");
+  rmSync(file("pod-4"));
+});
+
+test("the folder of namespaces may come later", async () => {
+  const moved = `${podFolder}-away`;
+  renameSync(podFolder, moved);
+  await startAgent(objects());
+  expect(agent?.status().pods).toEqual([]);
+  expect(warnings.at(-1)).toContain(`cannot read the pods' network namespaces in ${podFolder} (ENOENT)`);
+  renameSync(moved, podFolder);
+  await until(() => expect(statusOf("pod-1")?.vips).toEqual([VIP[4], VIP[6]]));
+  // What was read last stands while it is gone.
+  const complaints = (): number => warnings.filter((text) => text.includes("cannot read the pods' network")).length;
+  const before = complaints();
+  renameSync(podFolder, moved);
+  await until(() => expect(complaints()).toBeGreaterThan(before));
+  expect(statusOf("pod-1")?.vips).toEqual([VIP[4], VIP[6]]);
+  renameSync(moved, podFolder);
 });

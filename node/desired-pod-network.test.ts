@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { MemoryStore } from "#shared/store/memory-store.ts";
-import { desiredPodNetwork, NODE_KINDS, type PodNetwork } from "../../node/desired-pod-network.ts";
-import { object, type ScenarioOptions, scenario } from "../support/scenario.ts";
-import { pod } from "./pods.ts";
+import { pod } from "../test/node/pods.ts";
+import { object, type ScenarioOptions, scenario } from "../test/support/scenario.ts";
+import { desiredPodNetwork, NODE_KINDS, type PodNetwork } from "./desired-pod-network.ts";
 
 function pods(options: ScenarioOptions = {}): MemoryStore {
   const store = scenario({ targets: 2, ...options });
