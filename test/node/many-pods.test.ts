@@ -17,6 +17,7 @@ import { pod } from "./pods.ts";
 
 const PODS = 50;
 const ROUNDS = 7;
+const CAUSEWAY = join(import.meta.dirname, "../../bin/causeway");
 const folder = mkdtempSync(join(tmpdir(), "cw-many-"));
 const at = (name: string): string => join(folder, name);
 const netns = (n: number): string => `/run/netns/cw-many-${n}`;
@@ -108,7 +109,7 @@ test("the process: 50 pods follow an object within 50 ms, in less than 100 MB; S
   await setLive(states, 201);
   const flags = ["--manifests", at("manifests"), "--state", at("state"), "--run-dir", at("run")];
   const command = ["node", ...flags, "--pod-namespaces", at("pods"), "--log-level", "warn"];
-  const child = spawn("bin/causeway", command, { stdio: ["ignore", "inherit", "inherit"] });
+  const child = spawn(CAUSEWAY, command, { stdio: ["ignore", "inherit", "inherit"] });
   try {
     await vi.waitFor(() => expect(countVia("10.1.0.201")).toBe(PODS), { interval: 20, timeout: 30_000 });
     const residentKb = (): number =>
