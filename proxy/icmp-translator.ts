@@ -13,7 +13,7 @@ export interface IcmpTranslatorOptions {
   readonly packetsPerSecond?: number;
 }
 
-interface IcmpCounts {
+export interface IcmpCounts {
   readonly toTarget: number;
   readonly toClient: number;
   readonly dropped: Readonly<Partial<Record<IcmpDrop, number>>>;

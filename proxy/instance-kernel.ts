@@ -200,20 +200,26 @@ export class InstanceKernel {
   }
 
   /**
-   * Brings an nftables table to the wanted state. On failure nothing of the failed transaction is in force, and the
-   * table is listed anew before the next attempt.
+   * Brings nftables tables to the wanted state. On failure nothing of the failed transaction is in force, and the tables
+   * are listed anew before the next attempt.
    * @returns the number of transactions.
    * @throws NftError
    */
-  applyTable(table: TableState): number {
-    const actual = this.#known.has(table.family) ? this.#known.get(table.family) : this.#list(table);
-    const transactions = plan(table, actual);
-    this.#known.delete(table.family);
-    // libnftables looks interface names up in the namespace of the caller, not in that of its socket.
-    withNetns(this.#netns, () => {
-      for (const transaction of transactions) this.#nft.run(transaction);
-    });
-    this.#known.set(table.family, asListed(table));
+  applyTables(tables: readonly TableState[]): number {
+    const transactions = plan(
+      tables.map((table) => ({
+        table,
+        listed: this.#known.has(table.family) ? this.#known.get(table.family) : this.#list(table),
+      })),
+    );
+    if (transactions.length > 0) {
+      for (const { family } of tables) this.#known.delete(family);
+      // libnftables looks interface names up in the namespace of the caller, not in that of its socket.
+      withNetns(this.#netns, () => {
+        for (const transaction of transactions) this.#nft.run(transaction);
+      });
+    }
+    for (const table of tables) this.#known.set(table.family, asListed(table));
     return transactions.length;
   }
 

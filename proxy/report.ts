@@ -1,6 +1,7 @@
 import type { Programmed } from "#shared/instance/programmed.ts";
 import { familyOf, type Ip } from "#shared/net/ip.ts";
 import type { Flow, Intent } from "#shared/resolve/intent-types.ts";
+import type { IcmpCounts } from "./icmp-translator.ts";
 import { counterName, NO_TARGET, REFUSED_COUNTER, SLOW, STRAY, UNMATCHED } from "./nft/counters.ts";
 
 interface Count {
@@ -31,6 +32,8 @@ export interface ProxyStatus {
   })[];
   /** Packets to VIPs that nothing wanted, that found no target, that were refused, and that took the slow path. */
   readonly counters: Readonly<Record<"unmatched" | "noTarget" | "refused" | "slowPath" | "stray", Count>>;
+  /** ICMP errors about translated flows (NAT mode): passed on, and dropped by reason. */
+  readonly icmp: IcmpCounts;
   readonly problems: readonly { readonly object: string; readonly reason: string; readonly message: string }[];
 }
 
@@ -69,6 +72,7 @@ export function statusOf(
   intent: Intent | undefined,
   counters: ReadonlyMap<string, Count>,
   applied: { readonly generation: number; readonly at: string | undefined },
+  icmp: IcmpCounts,
 ): ProxyStatus {
   const count = (name: string): Count => counters.get(name) ?? NONE;
   const range = ({ from, to }: { from: number; to: number }): string => (from === to ? `${from}` : `${from}-${to}`);
@@ -100,6 +104,7 @@ export function statusOf(
       slowPath: count(SLOW),
       stray: count(STRAY),
     },
+    icmp,
     problems: (intent?.problems ?? []).map(({ object, reason, message }) => ({
       object: `${object.kind} ${object.namespace}/${object.name}`,
       reason,

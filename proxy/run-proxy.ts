@@ -9,6 +9,7 @@ import { resolveIntent } from "#shared/resolve/intent.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
 import { TableCache } from "#shared/resolve/tables.ts";
 import type { ObjectStore, ObjectView } from "#shared/store/object-store.ts";
+import { type IcmpTranslator, openIcmpTranslator } from "./icmp-translator.ts";
 import { InstanceKernel } from "./instance-kernel.ts";
 import { fastPath } from "./nft/fast-path.ts";
 import { slowPath } from "./nft/slow-path.ts";
@@ -46,6 +47,9 @@ class ProxyProcess implements RunningProxy {
   readonly #kernel: InstanceKernel;
   readonly #cache = new TableCache();
   readonly #work = new AbortController();
+  /** Ends after the drain, unlike `#work`. */
+  readonly #life = new AbortController();
+  readonly #icmp: IcmpTranslator;
   #view: ObjectView | undefined;
   #intent: Intent | undefined;
   #generation = 0;
@@ -57,6 +61,7 @@ class ProxyProcess implements RunningProxy {
   constructor(options: ProxyOptions) {
     this.#options = options;
     this.#kernel = new InstanceKernel(options.log);
+    this.#icmp = openIcmpTranslator({ intent: () => this.#intent, log: options.log, signal: this.#life.signal });
   }
 
   ready(): boolean {
@@ -66,7 +71,13 @@ class ProxyProcess implements RunningProxy {
   status(): ProxyStatus {
     const { gateway } = this.#options;
     const applied = { generation: this.#generation, at: this.#appliedAt };
-    return statusOf(`${gateway.namespace}/${gateway.name}`, this.#intent, this.#kernel.counters(), applied);
+    return statusOf(
+      `${gateway.namespace}/${gateway.name}`,
+      this.#intent,
+      this.#kernel.counters(),
+      applied,
+      this.#icmp.counts(),
+    );
   }
 
   async start(): Promise<void> {
@@ -103,9 +114,9 @@ class ProxyProcess implements RunningProxy {
     if (this.#intent?.vips.some((vip) => !kept.has(vip))) await this.#announce(intent, false);
     const { environment, devices, unreachable } = this.#kernel.observe(intent);
     const changes = this.#kernel.applyRouting(intent, devices);
-    const transactions =
-      this.#kernel.applyTable(slowPath(intent)) + this.#kernel.applyTable(fastPath(intent, environment));
+    const transactions = this.#kernel.applyTables([slowPath(intent), fastPath(intent, environment)]);
     this.#intent = intent;
+    this.#icmp.refresh();
     if (changes + transactions > 0 || this.#appliedAt === undefined) {
       this.#generation++;
       this.#appliedAt = new Date(clock.nowMs()).toISOString();
@@ -162,6 +173,8 @@ class ProxyProcess implements RunningProxy {
       log.info({ drainMs }, "withdrawn; waiting for the routers to move");
       await pause(drainMs, new AbortController().signal);
     }
+    this.#life.abort();
+    this.#icmp.close();
     this.#kernel.close();
   }
 }

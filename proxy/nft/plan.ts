@@ -9,7 +9,7 @@ export type Plan = readonly string[];
  */
 const TRANSACTION_BYTES = 120_000;
 /** Netlink bytes of one object, measured and rounded up. */
-const BYTES = { object: 120, rule: 320, slot: 80, element: 200 };
+const BYTES = { object: 120, rule: 320, slot: 32, element: 200 };
 /** Elements that are named in one command. */
 const CHUNK = 500;
 
@@ -18,11 +18,12 @@ const CHUNK = 500;
  * steps is such that packets meet a working table after every one of them.
  */
 class Steps {
-  readonly #at: string;
   readonly #transactions: string[][] = [];
+  #at = "";
   #left = 0;
 
-  constructor(table: TableState) {
+  /** The table that the next commands are about. */
+  begin(table: TableState): void {
     this.#at = `${table.family} ${table.name}`;
   }
 
@@ -146,20 +147,35 @@ function planRemovals(steps: Steps, table: TableState, actual: ListedTable): voi
   for (const name of actual.counters) if (!table.counters.has(name)) object("delete", "counter", name);
 }
 
+/** A desired table, and what the kernel holds of it; undefined: nothing. */
+export interface TableChange {
+  readonly table: TableState;
+  readonly listed: ListedTable | undefined;
+}
+
+const NOTHING: ListedTable = {
+  counters: new Set(),
+  chains: new Map(),
+  bases: new Map(),
+  maps: new Map(),
+  luts: new Map(),
+};
+
 /**
- * The changes that turn the kernel's table into the desired one. A small change is one transaction. A large one is
- * several, in an order in which packets meet a whole table after each: what is new first, then what refers to it, then
- * the slots, then the hooks, and removals last.
+ * The changes that turn the kernel's tables into the desired ones, table after table. Small changes are one transaction,
+ * for all tables together: libnftables reads all that the kernel holds before each. A large one is several, in an order in
+ * which packets meet a whole table after each: what is new first, then what refers to it, then the slots, then the hooks,
+ * and removals last.
  */
-export function plan(table: TableState, listed: ListedTable | undefined): Plan {
-  const actual: ListedTable = listed ?? {
-    counters: new Set(),
-    chains: new Map(),
-    bases: new Map(),
-    maps: new Map(),
-    luts: new Map(),
-  };
-  const steps = new Steps(table);
+export function plan(changes: readonly TableChange[]): Plan {
+  const steps = new Steps();
+  for (const { table, listed } of changes) planTable(steps, table, listed);
+  return steps.finish();
+}
+
+function planTable(steps: Steps, table: TableState, listed: ListedTable | undefined): void {
+  const actual = listed ?? NOTHING;
+  steps.begin(table);
   if (listed === undefined) steps.step(BYTES.object, steps.command("add", "table"));
   for (const [name, { slots }] of table.luts) {
     if (actual.luts.has(name)) continue;
@@ -190,5 +206,4 @@ export function plan(table: TableState, listed: ListedTable | undefined): Plan {
   }
   planBases(steps, table, actual);
   planRemovals(steps, table, actual);
-  return steps.finish();
 }

@@ -16,8 +16,7 @@ const intent: Intent = await intentOf(scenario({ mode, targets: 1, ...(mode === 
 const kernel = new InstanceKernel(log);
 const { environment, devices } = kernel.observe(intent);
 kernel.applyRouting(intent, devices);
-kernel.applyTable(slowPath(intent));
-kernel.applyTable(fastPath(intent, environment));
+kernel.applyTables([slowPath(intent), fastPath(intent, environment)]);
 const stop = new AbortController();
 const translated = process.argv[3] === "deaf" ? undefined : intent;
 const translator = openIcmpTranslator({ intent: () => translated, log, signal: stop.signal });

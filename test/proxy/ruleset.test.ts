@@ -72,7 +72,7 @@ describe("the kernel holds what the plan says", () => {
   const listed = (table: TableState): ListedTable =>
     readTable({ nftables: nft.list({ table: { family: table.family, name: table.name } }) });
   const apply = (table: TableState, actual: ListedTable | undefined): void => {
-    for (const transaction of plan(table, actual)) nft.run(transaction);
+    for (const transaction of plan([{ table, listed: actual }])) nft.run(transaction);
   };
 
   it.each(Object.entries(cases))("%s: applied from nothing, listed, and nothing is left to do", async (_, options) => {
@@ -81,7 +81,7 @@ describe("the kernel holds what the plan says", () => {
     for (const table of [fastPath(intent, environment), slowPath(intent)]) {
       apply(table, undefined);
       const actual = listed(table);
-      expect(plan(table, actual)).toEqual([]);
+      expect(plan([{ table, listed: actual }])).toEqual([]);
       expect(actual.chains).toEqual(asListed(table).chains);
       nft.run(`delete table ${table.family} ${table.name}`);
     }
@@ -101,7 +101,7 @@ describe("the kernel holds what the plan says", () => {
           for (const table of [from[index], to[index]]) {
             apply(table, actual);
             actual = listed(table);
-            expect(plan(table, actual)).toEqual([]);
+            expect(plan([{ table, listed: actual }])).toEqual([]);
           }
         }
       }
@@ -124,9 +124,9 @@ describe("the kernel holds what the plan says", () => {
     ]) {
       nft.run(damage);
       const broken = listed(table);
-      expect(plan(table, broken), damage).not.toEqual([]);
+      expect(plan([{ table, listed: broken }]), damage).not.toEqual([]);
       apply(table, broken);
-      expect(plan(table, listed(table)), damage).toEqual([]);
+      expect(plan([{ table, listed: listed(table) }]), damage).toEqual([]);
     }
     nft.run("delete table netdev causeway");
   });
@@ -135,7 +135,7 @@ describe("the kernel holds what the plan says", () => {
     const store = scenario({ targets: 3 });
     const before = fastPath(await intentOf(store), environment);
     const after = fastPath(await intentOf(scenario({ targets: 4 })), environment);
-    const [text = ""] = plan(after, asListed(before));
+    const [text = ""] = plan([{ table: after, listed: asListed(before) }]);
     const verbs = text
       .trim()
       .split("\n")
