@@ -106,8 +106,7 @@ export class Testbed {
   program(intent: Intent): Observation {
     const observation = this.kernel.observe(intent);
     this.kernel.applyRouting(intent, observation.devices);
-    this.kernel.applyTable(slowPath(intent));
-    this.kernel.applyTable(fastPath(intent, observation.environment));
+    this.kernel.applyTables([slowPath(intent), fastPath(intent, observation.environment)]);
     return observation;
   }
 
