@@ -109,8 +109,8 @@ async function programGateway(bed: Testbed, variant: Variant, mode: "DSR" | "NAT
   const { environment, devices } = bed.kernel.observe(intent);
   bed.kernel.applyRouting(intent, devices);
   // The slow path's copy of a thousand tables takes no part here; without it the run starts sooner.
-  if (variant.services === 1) bed.kernel.applyTable(slowPath(intent));
-  bed.kernel.applyTable(fastPath(intent, environment));
+  const slow = variant.services === 1 ? [slowPath(intent)] : [];
+  bed.kernel.applyTables([...slow, fastPath(intent, environment)]);
 }
 
 class Lane {

@@ -40,7 +40,7 @@ export function pinTo(core: number): void {
 }
 
 /** Nanoseconds of CPU that this thread has used: to the nanosecond, where getrusage(2) goes by the tick. */
-function threadCpuNs(): number {
+export function threadCpuNs(): number {
   const time = new DataView(new ArrayBuffer(16));
   if (clockGetTime(CLOCK_THREAD_CPUTIME_ID, new Uint8Array(time.buffer)) < 0)
     throw kernelError(lastErrno(), "the thread's CPU clock", "", "the clock");
