@@ -1,4 +1,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import { registerEchoCommand, registerLabCommands, registerTrafficCommand } from "../lab/cli.ts";
+import { registerExplainCommand } from "./explain.ts";
+import { registerValidateCommand } from "./validate.ts";
 
 /*
  * The `causeway` command. Each subcommand loads its own code when it runs, so that starting one is cheap.
@@ -45,7 +48,7 @@ function instanceCommand(program: Command, name: string, description: string): C
     .option("--drain-ms <ms>", "time for routers to move traffic away on shutdown", milliseconds, 500);
 }
 
-async function program(): Promise<Command> {
+function program(): Command {
   const causeway = new Command("causeway")
     .description("Services on the secondary networks of Kubernetes pods.")
     .showHelpAfterError("(causeway --help lists the commands)");
@@ -72,21 +75,16 @@ async function program(): Promise<Command> {
       await main(options);
     });
 
-  const [validate, explain, lab] = await Promise.all([
-    import("./validate.ts"),
-    import("./explain.ts"),
-    import("../lab/cli.ts"),
-  ]);
-  validate.registerValidateCommand(causeway);
-  explain.registerExplainCommand(causeway);
-  lab.registerLabCommands(causeway);
-  lab.registerTrafficCommand(causeway);
-  lab.registerEchoCommand(causeway);
+  registerValidateCommand(causeway);
+  registerExplainCommand(causeway);
+  registerLabCommands(causeway);
+  registerTrafficCommand(causeway);
+  registerEchoCommand(causeway);
   return causeway;
 }
 
 try {
-  await (await program()).parseAsync();
+  await program().parseAsync();
 } catch (error) {
   process.stderr.write(`causeway: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;

@@ -22,7 +22,7 @@ import { asListed, type ListedTable, type TableState } from "./nft/table-state.t
 import { LOCAL_TABLE, type RoutingDevices, routingRoutes, routingRules, sysctls, vipAddresses } from "./routing.ts";
 
 /** Some changes were refused by the kernel; the others are in force. The caller looks again after a while. */
-export class KernelRefusedError extends AggregateError {
+class KernelRefusedError extends AggregateError {
   override readonly name = "KernelRefusedError";
 }
 

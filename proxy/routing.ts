@@ -8,7 +8,7 @@ import type { Intent, Leg } from "#shared/resolve/intent-types.ts";
 /** The kernel's own table of local addresses. */
 export const LOCAL_TABLE = 255;
 /** Where the lookup of local addresses stands once ours come before it: packets to VIPs are routed by mark first. */
-export const LOCAL_PRIORITY = 1000;
+const LOCAL_PRIORITY = 1000;
 const UNMARKED_PRIORITY = 100;
 const RETURN_PRIORITY = 101;
 const ICMP_PRIORITY = 103;

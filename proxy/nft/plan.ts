@@ -63,6 +63,8 @@ function changedSlots(
   actual: Uint32Array | undefined,
 ): { slot: number; leg: number; taken: boolean }[] {
   const changed: { slot: number; leg: number; taken: boolean }[] = [];
+  // Unchanged tables keep their array.
+  if (wanted === actual) return changed;
   for (let slot = 0; slot < wanted.length; slot++) {
     const leg = wanted[slot] ?? 0;
     const before = actual?.[slot] ?? 0;

@@ -12,7 +12,6 @@ export const namespaceSchema = z.looseObject({
   kind: z.literal("Namespace"),
   metadata: clusterMetaSchema,
 });
-export type Namespace = z.infer<typeof namespaceSchema>;
 
 const servicePortSchema = z.looseObject({
   name: z.string().optional(),
@@ -139,4 +138,3 @@ export const networkStatusSchema = z.array(
     default: z.boolean().optional(),
   }),
 );
-export type NetworkStatus = z.infer<typeof networkStatusSchema>;

@@ -3,7 +3,7 @@ import { nameField } from "./fields.ts";
 
 const labelsField = z.record(z.string(), z.string());
 
-export const ownerReferenceSchema = z.looseObject({
+const ownerReferenceSchema = z.looseObject({
   apiVersion: z.string(),
   kind: z.string(),
   name: z.string(),

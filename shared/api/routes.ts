@@ -3,7 +3,7 @@ import { cidrField, nameField, type PortRange, portField, portRangeField, weight
 import { conditionSchema, namespacedMetaSchema } from "./meta.ts";
 import { API_VERSION } from "./names.ts";
 
-export const parentRefSchema = z.strictObject({
+const parentRefSchema = z.strictObject({
   group: z.string().default("gateway.networking.k8s.io"),
   kind: z.string().default("Gateway"),
   namespace: nameField.optional(),
@@ -13,7 +13,7 @@ export const parentRefSchema = z.strictObject({
 });
 export type ParentRef = z.infer<typeof parentRefSchema>;
 
-export const backendRefSchema = z.strictObject({
+const backendRefSchema = z.strictObject({
   group: z.string().default(""),
   kind: z.string().default("Service"),
   namespace: nameField.optional(),
@@ -57,11 +57,11 @@ export const tcpRouteSchema = z.strictObject({
   spec: l4RouteSpec,
   status: routeStatusSchema,
 });
-export type TcpRoute = z.infer<typeof tcpRouteSchema>;
+type TcpRoute = z.infer<typeof tcpRouteSchema>;
 
 /** Gateway API `UDPRoute` (v1 and v1alpha2 have the same shape). */
 export const udpRouteSchema = tcpRouteSchema.extend({ kind: z.literal("UDPRoute") });
-export type UdpRoute = z.infer<typeof udpRouteSchema>;
+type UdpRoute = z.infer<typeof udpRouteSchema>;
 
 /** Gateway API `ReferenceGrant`. */
 export const referenceGrantSchema = z.strictObject({
@@ -81,7 +81,7 @@ export const referenceGrantSchema = z.strictObject({
 });
 export type ReferenceGrant = z.infer<typeof referenceGrantSchema>;
 
-export const PROTOCOLS = ["TCP", "UDP", "SCTP"] as const;
+const PROTOCOLS = ["TCP", "UDP", "SCTP"] as const;
 export const protocolField = z.enum(PROTOCOLS);
 export type Protocol = z.infer<typeof protocolField>;
 
@@ -148,5 +148,5 @@ export const flowRouteSchema = z.strictObject({
   }),
   status: routeStatusSchema,
 });
-export type FlowRoute = z.infer<typeof flowRouteSchema>;
+type FlowRoute = z.infer<typeof flowRouteSchema>;
 export type Route = TcpRoute | UdpRoute | FlowRoute;

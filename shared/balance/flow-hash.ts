@@ -19,7 +19,7 @@ const rotate = (word: number, bits: number): number => (word << bits) | (word >>
  * multiple of four.
  * @returns an unsigned 32-bit integer.
  */
-export function jhash(bytes: Uint8Array, seed: number): number {
+function jhash(bytes: Uint8Array, seed: number): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let a = (0xdeadbeef + bytes.length + seed) | 0;
   let b = a;

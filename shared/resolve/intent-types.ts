@@ -38,7 +38,7 @@ export const REFUSED = 0x80000002;
  * When a flow is looked at: `early` before, `late` after the exact table of (VIP, protocol, port). TCPRoute and
  * UDPRoute are `exact`; FlowRoutes of priority above 0 are early, the others late.
  */
-export type Stage = "early" | "exact" | "late";
+type Stage = "early" | "exact" | "late";
 
 /** Packets that match go to a target of the table. One address family. */
 export interface Flow {
