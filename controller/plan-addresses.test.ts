@@ -223,6 +223,18 @@ describe("sticky", () => {
     expect(given(plan)).toEqual({ g: ["192.0.2.1"], h: [], i: ["192.0.2.0"] });
   });
 
+  test("a pool named after an automatic wish: its last address goes to the pool's wish, and a plan fed back is itself", () => {
+    const pools = [pool("a", ["192.0.2.0/32"]), pool("b", ["198.51.100.0/32"])];
+    const wish = { addresses: [{ type: "IPAddress" }, fromPool("a")] };
+    const plan = planAddresses([gw("g", wish)], pools);
+    expect(given(plan)).toEqual({ g: ["198.51.100.0", "192.0.2.0"] });
+    const held = ["198.51.100.0", "192.0.2.0"];
+    expect(given(planAddresses([gw("g", { ...wish, held })], pools))).toEqual(given(plan));
+    const single = planAddresses([gw("g", wish)], pools.slice(0, 1));
+    expect(given(single)).toEqual({ g: ["192.0.2.0"] });
+    expect(problemOf(single, "g")).toMatch(/^AddressNotAssigned: /);
+  });
+
   test("two Gateways that hold one address (edited statuses): the younger one moves", () => {
     const plan = planAddresses([gw("b", { held: ["192.0.2.1"] }), gw("a", { held: ["192.0.2.1"] })], [A]);
     expect(given(plan)).toEqual({ a: ["192.0.2.1"], b: ["192.0.2.0"] });
@@ -260,8 +272,11 @@ describe("pools", () => {
 
 describe("properties", () => {
   const PARAMS = [V4, DUAL, parameters({ addressPools: ["p1", "p0"] }, "named")];
+  // Small ones run out, which is where wishes compete.
   const BLOCKS = [
+    "192.0.2.0/31",
     "192.0.2.0/29",
+    "198.51.101.0/32",
     "192.0.2.4-192.0.2.12",
     "198.51.100.254-198.51.101.1",
     "2001:db8::/126",

@@ -234,6 +234,10 @@ interface Case {
   readonly causes: Map<Ip, string>;
 }
 
+/**
+ * The order in which wishes are granted, for what is held as for what is new: were it not the same, the address that an
+ * automatic wish got from a pool would be taken for the pool's the next time, and the automatic wish get another.
+ */
 const PRECISION: readonly Want["kind"][] = ["value", "pool", "automatic"];
 
 /** What the Gateway has and may keep, the most precise wish first; the rest stays open. */
@@ -274,8 +278,8 @@ function keepEverything(planner: Planner, space: PoolSpace, { demand, granted, c
 
 /**
  * Who has which VIP. What a Gateway has it keeps while a pool covers it, allows the Gateway and the Gateway wants it;
- * then addresses asked for by value are given, then the rest; each time the oldest Gateway first. The same input gives
- * the same plan, and a plan fed back as `held` gives itself.
+ * then addresses asked for by value are given, then those of a named pool, then the rest; each time the oldest Gateway
+ * first. The same input gives the same plan, and a plan fed back as `held` gives itself.
  */
 export function planAddresses(demands: readonly AddressDemand[], pools: readonly AddressPool[]): AddressPlan {
   const space = new PoolSpace(pools);
@@ -290,10 +294,10 @@ export function planAddresses(demands: readonly AddressDemand[], pools: readonly
     if (one.demand.accepted) keepHeld(planner, one);
     else keepEverything(planner, space, one);
   }
-  for (const byValue of [true, false]) {
+  for (const kind of PRECISION) {
     for (const { demand, wants, granted, problems } of cases) {
       wants.forEach((want, index) => {
-        if (granted[index] !== undefined || (want.kind === "value") !== byValue) return;
+        if (granted[index] !== undefined || want.kind !== kind) return;
         const result = planner.request(demand, want);
         if (typeof result === "string") granted[index] = result;
         else problems.push(result);
