@@ -21,9 +21,11 @@ import { readTable } from "./nft/read-table.ts";
 import { asListed, type ListedTable, type TableState } from "./nft/table-state.ts";
 import { LOCAL_TABLE, type RoutingDevices, routingRoutes, routingRules, sysctls, vipAddresses } from "./routing.ts";
 
-/** Some changes were refused by the kernel; the others are in force. The caller looks again after a while. */
-class KernelRefusedError extends AggregateError {
-  override readonly name = "KernelRefusedError";
+/** What came of bringing routes, rules, addresses and settings to what is wanted. */
+export interface RoutingOutcome {
+  readonly changes: number;
+  /** Changes that the kernel refused; the others are in force. */
+  readonly refused: readonly Error[];
 }
 
 /** What the instance's network namespace looks like to the ruleset and the routing. */
@@ -143,11 +145,8 @@ export class InstanceKernel {
     return known.length === vias.length && even ? known : [];
   }
 
-  /**
-   * Brings sysctls, VIPs, routes and rules to what the intent wants.
-   * @throws KernelRefusedError when some changes were refused.
-   */
-  applyRouting(intent: Intent, devices: RoutingDevices): number {
+  /** Brings sysctls, VIPs, routes and rules to what the intent wants. One change that is refused stops no other. */
+  applyRouting(intent: Intent, devices: RoutingDevices): RoutingOutcome {
     const failures: Error[] = [];
     const collect = <T>(failed: readonly FailedChange<T>[]): void => {
       for (const { error } of failed) failures.push(error);
@@ -165,8 +164,8 @@ export class InstanceKernel {
     this.#moveLocalRule(failures);
     collect(applyAddresses(this.#netlink, addresses));
     collect(applyRoutes(this.#netlink, { add: [], replace: [], delete: routes.delete }));
-    if (failures.length > 0) throw new KernelRefusedError(failures, failures.map((error) => error.message).join("; "));
-    return [routes, rules, addresses].reduce((sum, p) => sum + p.add.length + p.replace.length + p.delete.length, 0);
+    const changes = [routes, rules, addresses].map((p) => p.add.length + p.replace.length + p.delete.length);
+    return { changes: changes.reduce((a, b) => a + b), refused: failures };
   }
 
   /** Ours but for the return table, which is the frontend's. */

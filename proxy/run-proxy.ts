@@ -113,7 +113,7 @@ class ProxyProcess implements RunningProxy {
     const kept = new Set(intent.vips);
     if (this.#intent?.vips.some((vip) => !kept.has(vip))) await this.#announce(intent, false);
     const { environment, devices, unreachable } = this.#kernel.observe(intent);
-    const changes = this.#kernel.applyRouting(intent, devices);
+    const { changes, refused } = this.#kernel.applyRouting(intent, devices);
     const transactions = this.#kernel.applyTables([slowPath(intent), fastPath(intent, environment)]);
     this.#intent = intent;
     this.#icmp.refresh();
@@ -127,6 +127,7 @@ class ProxyProcess implements RunningProxy {
     }
     await this.#announce(intent, false);
     this.#report(intent, unreachable);
+    if (refused.length > 0) throw new AggregateError(refused, refused.map((error) => error.message).join("; "));
     return undefined;
   }
 

@@ -82,23 +82,62 @@ function planSlots(steps: Steps, name: string, wanted: Uint32Array, actual: Uint
   }
 }
 
-/** Elements that are new, and those whose value changes: the old one goes in the same transaction. */
-function planElements(
-  steps: Steps,
-  name: string,
-  wanted: ReadonlyMap<string, string>,
-  actual: ReadonlyMap<string, string>,
-): void {
-  for (const part of chunks([...wanted].filter(([key, value]) => actual.get(key) !== value))) {
-    const gone = part.flatMap(([key]) => {
-      const before = actual.get(key);
-      return before === undefined ? [] : [entry(key, before)];
-    });
-    const come = part.map(([key, value]) => entry(key, value));
+interface ElementChange {
+  readonly gone: string[];
+  readonly come: string[];
+}
+
+/** Writes changes of one map; each is whole within one transaction. */
+function writeElements(steps: Steps, name: string, changes: Iterable<ElementChange>): void {
+  let gone: string[] = [];
+  let come: string[] = [];
+  const flush = (): void => {
     const bytes = (gone.length + come.length) * BYTES.element;
     steps.step(bytes, ...steps.elements("delete", name, gone), ...steps.elements("add", name, come));
+    [gone, come] = [[], []];
+  };
+  for (const change of changes) {
+    gone.push(...change.gone);
+    come.push(...change.come);
+    if (gone.length + come.length >= CHUNK) flush();
+  }
+  flush();
+}
+
+/** Elements that are new, and those whose value changes: the old one goes in the same transaction. */
+function* exactChanges(
+  wanted: ReadonlyMap<string, string>,
+  actual: ReadonlyMap<string, string>,
+): Generator<ElementChange> {
+  for (const [key, value] of wanted) {
+    const before = actual.get(key);
+    if (before !== value) yield { gone: before === undefined ? [] : [entry(key, before)], come: [entry(key, value)] };
   }
 }
+
+/**
+ * As {@link exactChanges} for a map of ranges, where an element that goes may overlap one that comes: all elements with
+ * the same address and protocol change together, those that go first.
+ */
+function* rangeChanges(
+  wanted: ReadonlyMap<string, string>,
+  actual: ReadonlyMap<string, string>,
+): Generator<ElementChange> {
+  const changes = new Map<string, ElementChange>();
+  const changeOf = (key: string): ElementChange => {
+    const group = key.slice(0, key.lastIndexOf(" . "));
+    const known = changes.get(group);
+    if (known) return known;
+    const change = { gone: [], come: [] };
+    changes.set(group, change);
+    return change;
+  };
+  for (const [key, value] of actual) if (wanted.get(key) !== value) changeOf(key).gone.push(entry(key, value));
+  for (const [key, value] of wanted) if (actual.get(key) !== value) changeOf(key).come.push(entry(key, value));
+  yield* changes.values();
+}
+
+const isRanged = (declaration: string): boolean => declaration.includes("flags interval");
 
 function planBases(steps: Steps, table: TableState, actual: ListedTable): void {
   for (const [name, base] of table.bases) {
@@ -136,6 +175,7 @@ function planRemovals(steps: Steps, table: TableState, actual: ListedTable): voi
       object("flush", kind, name);
       continue;
     }
+    if (isRanged(wanted.declaration)) continue;
     for (const part of chunks([...elements].filter(([key]) => !wanted.elements.has(key)))) {
       const gone = part.map(([key, value]) => entry(key, value));
       steps.step(gone.length * BYTES.element, ...steps.elements("delete", name, gone));
@@ -199,8 +239,9 @@ function planTable(steps: Steps, table: TableState, listed: ListedTable | undefi
     const bytes = BYTES.object + rules.length * BYTES.rule;
     steps.step(bytes, begin, ...rules.map((rule) => steps.command("add", "rule", name, rule)));
   }
-  for (const [name, { elements }] of table.maps) {
-    planElements(steps, name, elements, actual.maps.get(name)?.elements ?? new Map());
+  for (const [name, { declaration, elements }] of table.maps) {
+    const known = actual.maps.get(name)?.elements ?? new Map();
+    writeElements(steps, name, isRanged(declaration) ? rangeChanges(elements, known) : exactChanges(elements, known));
   }
   for (const [name, { slots }] of table.luts) {
     const known = actual.luts.get(name);

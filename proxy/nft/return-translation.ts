@@ -1,5 +1,7 @@
-import type { Family } from "#shared/net/ip.ts";
+import type { PortRange } from "#shared/api/fields.ts";
+import type { Family, Ip } from "#shared/net/ip.ts";
 import type { Flow, Intent, Leg } from "#shared/resolve/intent-types.ts";
+import { mergeRanges } from "#shared/resolve/port-ranges.ts";
 import { protocolName, protocolNumber } from "./match.ts";
 
 /** Replies of one target's port (or ports), and what their source becomes. */
@@ -17,36 +19,42 @@ function portOf(flow: Flow): number | undefined {
   return flow.destinationPorts.length === 1 && port?.from === port?.to ? port?.from : undefined;
 }
 
-function keysOf(flow: Flow, leg: Leg): readonly { readonly key: string; readonly range: boolean }[] {
-  if (leg.port !== undefined) return [{ key: String(leg.port), range: false }];
-  const ports = flow.destinationPorts.length === 0 ? [{ from: 0, to: 65535 }] : flow.destinationPorts;
-  return ports.map(({ from, to }) =>
-    from === to ? { key: `${from}`, range: false } : { key: `${from}-${to}`, range: true },
-  );
+interface Replies {
+  readonly vip: Ip;
+  /** Ports of a target that keep their number. */
+  readonly kept: PortRange[];
 }
 
-/** How replies of an intent's targets are translated back in NAT mode, one family. */
+/** How replies of an intent's targets are translated back in NAT mode, one family. Ranges of one target never overlap. */
 export function returnTranslations(intent: Intent, family: Family): readonly ReturnTranslation[] {
   const ip = family === 4 ? "ip" : "ip6";
   const found = new Map<string, ReturnTranslation>();
+  const kept = new Map<string, Replies>();
   for (const flow of intent.flows) {
     const [vip] = flow.vips;
     const table = flow.table === undefined ? undefined : intent.tables.get(flow.table);
     if (flow.family !== family || table === undefined || vip === undefined) continue;
-    for (const id of table.legs) {
-      const leg = intent.legs.get(id);
-      const address = leg?.addresses[family];
-      if (leg === undefined || address === undefined) continue;
+    const legs = table.legs.flatMap((id) => intent.legs.get(id) ?? []);
+    for (const { addresses, port } of legs) {
+      if (addresses[family] === undefined) continue;
       for (const protocol of flow.protocols) {
-        const name = protocolName(protocol);
-        const port = portOf(flow);
-        const translated = leg.port !== undefined && port !== undefined && port !== leg.port;
-        for (const { key, range } of keysOf(flow, leg)) {
-          const statements = [...(translated ? [`${name} sport set ${port}`] : []), `${ip} saddr set ${vip}`];
-          const element = `${address} . ${protocolNumber(protocol)} . ${key}`;
-          found.set(element, { key: element, range, statements });
+        const at = `${addresses[family]} . ${protocolNumber(protocol)}`;
+        if (port === undefined) {
+          const replies = kept.get(at) ?? { vip, kept: [] };
+          kept.set(at, replies);
+          replies.kept.push(...(flow.destinationPorts.length === 0 ? [{ from: 0, to: 65535 }] : flow.destinationPorts));
+        } else {
+          const key = `${at} . ${port}`;
+          const statements = [`${protocolName(protocol)} sport set ${portOf(flow)}`, `${ip} saddr set ${vip}`];
+          found.set(key, { key, range: false, statements });
         }
       }
+    }
+  }
+  for (const [at, { vip, kept: ports }] of kept) {
+    for (const { from, to } of mergeRanges(ports)) {
+      const key = `${at} . ${from === to ? from : `${from}-${to}`}`;
+      found.set(key, { key, range: from !== to, statements: [`${ip} saddr set ${vip}`] });
     }
   }
   return [...found.values()];

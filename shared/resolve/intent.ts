@@ -7,6 +7,8 @@ import { digest } from "../balance/stable-hash.ts";
 import { cidrContains, FAMILIES, type Family, familyOf, type Ip } from "../net/ip.ts";
 import type { AttachedBackend, AttachedRoute, Attachments, GatewayAttachment } from "./attachment-types.ts";
 import type { Flow, Intent, Leg, LegId, Problem } from "./intent-types.ts";
+import { mergeCidrs, mergeRanges } from "./port-ranges.ts";
+import { ReturnClaims } from "./return-claims.ts";
 import { shareTables, type TableCache, type TableRequest } from "./tables.ts";
 import { indexSlices, readyTargets, serviceNetwork } from "./targets.ts";
 
@@ -73,8 +75,6 @@ function singlePort(ports: PortRangeList): number | undefined {
   return only !== undefined && more === undefined && only.from === only.to ? only.from : undefined;
 }
 
-const rangeText = ({ from, to }: PortRangeList[number]): string => (from === to ? `${from}` : `${from}-${to}`);
-
 class Resolver {
   readonly #gateway: GatewayAttachment;
   readonly #parameters: NonNullable<GatewayAttachment["parameters"]>;
@@ -82,8 +82,7 @@ class Resolver {
   readonly #networks: ReadonlyMap<string, { readonly name: string; readonly interface: string }>;
   readonly #legs = new Legs();
   readonly #problems: Problem[] = [];
-  /** NAT: which VIP and port a target's port answers for. Without state there can be one only. */
-  readonly #answersFor = new Map<string, string>();
+  readonly #claims = new ReturnClaims();
   readonly #cache: TableCache;
 
   constructor(
@@ -190,34 +189,21 @@ class Resolver {
     });
   }
 
-  /** Stateless return translation needs each (target, port) to answer for one (VIP, port); the first flow has it. */
+  /** Whether replies of the flow's targets can be told apart from those of other flows. */
   #claimReturn(flow: Omit<Flow, "table">, shares: readonly Share[]): boolean {
     if (this.#parameters.spec.mode === "DSR") return true;
-    const [vip, another] = flow.vips;
-    const claims: [string, string][] = [];
-    for (const { leg } of shares) {
-      const ports = leg.port === undefined ? flow.destinationPorts.map(rangeText) : [String(leg.port)];
-      for (const protocol of flow.protocols) {
-        for (const port of ports.length === 0 ? ["any"] : ports) {
-          const seen = leg.port === undefined ? port : String(singlePort(flow.destinationPorts));
-          claims.push([`${protocol} ${leg.addresses[flow.family]} ${port}`, `${vip} ${seen}`]);
-        }
-      }
-    }
-    const clash = claims.find(([at, vipPort]) => (this.#answersFor.get(at) ?? vipPort) !== vipPort);
-    if (another !== undefined || clash) {
-      const what = clash
-        ? `target ${clash[0]} already answers for ${this.#answersFor.get(clash[0])}`
-        : `the flow has several VIPs (${flow.vips.join(", ")})`;
-      this.#problem(
-        flow.route,
-        "AmbiguousReturn",
-        `${what}: stateless NAT can give a target's port one VIP and port only; use another target port, one VIP a family, or mode DSR`,
-      );
-      return false;
-    }
-    for (const [at, vipPort] of claims) this.#answersFor.set(at, vipPort);
-    return true;
+    const clash = this.#claims.claim(
+      flow,
+      shares.map(({ leg }) => leg),
+    );
+    if (clash === undefined) return true;
+    const cure = "use another target port, one VIP a family, or mode DSR";
+    this.#problem(
+      flow.route,
+      "AmbiguousReturn",
+      `${clash}: stateless NAT can give a target's port one VIP and port only; ${cure}`,
+    );
+    return false;
   }
 
   #draft(attached: AttachedRoute, match: Omit<Flow, "table" | "services" | "readyTargets" | "hash">): Draft {
@@ -282,7 +268,7 @@ class Resolver {
       for (const attached of attachment.routes) {
         if (attached.route.kind !== "FlowRoute") continue;
         const { match, priority } = attached.route.spec;
-        const ofFamily = match.sources.filter((source) => familyOf(source) === family);
+        const ofFamily = mergeCidrs(match.sources.filter((source) => familyOf(source) === family));
         const matched =
           match.destinations.length === 0
             ? own
@@ -298,9 +284,9 @@ class Resolver {
             priority,
             vips: matched,
             protocols: match.protocols,
-            destinationPorts: match.destinationPorts,
+            destinationPorts: mergeRanges(match.destinationPorts),
             sources: ofFamily,
-            sourcePorts: match.sourcePorts,
+            sourcePorts: mergeRanges(match.sourcePorts),
             byteMatches: match.byteMatches,
           }),
         );

@@ -54,6 +54,29 @@ const cases: Record<string, ScenarioOptions> = {
       },
     ],
   },
+  "ranges and prefixes that overlap": {
+    mode: "NAT",
+    flowRoutes: [80, 90].map((port) => ({
+      name: `overlap-${port}`,
+      spec: {
+        priority: port,
+        match: {
+          sources: ["10.0.0.0/8", "10.1.0.0/16", "2001:db8::/32", "2001:db8:1::/48"],
+          destinationPorts: [`${port}-200`, "100-300", 250, "301-400"],
+          sourcePorts: ["0-65535", 53],
+        },
+        backendRefs: [
+          { name: "tcp-8080", port: 8080 },
+          { name: "udp-8080", port: 8080 },
+        ],
+      },
+    })),
+  },
+  "any port": {
+    mode: "NAT",
+    listeners: [{ protocol: "TCP", port: 8080 }],
+    flowRoutes: [{ name: "any", spec: { backendRefs: [{ name: "tcp-8080", port: 8080 }] } }],
+  },
   "no target": { targets: 0 },
 };
 

@@ -105,7 +105,8 @@ export class Testbed {
   /** Programs an intent, as the proxy's loop does. */
   program(intent: Intent): Observation {
     const observation = this.kernel.observe(intent);
-    this.kernel.applyRouting(intent, observation.devices);
+    const { refused } = this.kernel.applyRouting(intent, observation.devices);
+    if (refused.length > 0) throw new AggregateError(refused);
     this.kernel.applyTables([slowPath(intent), fastPath(intent, observation.environment)]);
     return observation;
   }
