@@ -12,6 +12,9 @@
  * round is all flows twice through every variant in turn: once because the other variants have had the caches, once with
  * the clock. It gives one ratio for each variant; medians and quartiles of those are told. Everything sent must arrive, or the run fails.
  *
+ * Plain forwarding is one route to one next hop, the least that can be asked of the stack. `to ECMP` is the ratio to plain
+ * forwarding that spreads its flows over four next hops by addresses and ports, as the gateway does.
+ *
  * The ratio is that of the whole path. It contains the generator and the counting drop at the end, the same for all
  * variants; what the path costs without a gateway is measured, too (`to the gateway only`: dropped where the gateway
  * would begin), and `gateway only` is the ratio that is left when that is taken away from both.
@@ -171,7 +174,9 @@ const { values: args } = parseArgs({
   },
 });
 const rounds = Number(args.rounds);
-const wanted = VARIANTS.filter(({ gateway, name }) => ["plain", "none"].includes(gateway) || name.includes(args.only));
+const wanted = VARIANTS.filter(
+  ({ gateway, name }) => ["plain", "plain-ecmp", "none"].includes(gateway) || name.includes(args.only),
+);
 const beds: Testbed[] = [];
 const lanes: Lane[] = [];
 for (const [index, variant] of wanted.entries()) {
@@ -194,14 +199,15 @@ const bases = new Map(
   FAMILIES.map((family) => {
     const find = (gateway: Gateway): readonly number[] =>
       lanes.find((lane) => lane.family === family && lane.variant.gateway === gateway)?.nanoseconds ?? [];
-    return [family, { plain: find("plain"), none: find("none") }];
+    return [family, { plain: find("plain"), ecmp: find("plain-ecmp"), none: find("none") }];
   }),
 );
 const results = lanes.map((lane) => {
   const measured = lane.nanoseconds;
   const base = bases.get(lane.family);
   const plain = base?.plain ?? [];
-  const ratios = measured.map((ns, round) => (plain[round] ?? Number.NaN) / ns);
+  const ratiosTo = (base: readonly number[]): number[] => measured.map((ns, round) => (base[round] ?? Number.NaN) / ns);
+  const ratios = ratiosTo(plain);
   const none = median(base?.none ?? []);
   return {
     family: lane.family,
@@ -210,6 +216,7 @@ const results = lanes.map((lane) => {
     targets: lane.variant.targets,
     nsPerPacket: Math.round(median(measured)),
     ratio: median(ratios),
+    ratioToEcmp: median(ratiosTo(base?.ecmp ?? [])),
     quartiles: [quantile(ratios, 0.25), quantile(ratios, 0.75)] as const,
     gatewayOnly: (median(plain) - none) / (median(measured) - none),
     goal: lane.variant.goal,
@@ -227,7 +234,7 @@ for (const variant of wanted) {
 for (const bed of beds) bed.close();
 
 printTable(
-  ["gateway", "IP", "services", "targets", "ns/packet", "ratio", "quartiles", "gateway only", "goal"],
+  ["gateway", "IP", "services", "targets", "ns/packet", "ratio", "quartiles", "to ECMP", "gateway only", "goal"],
   results.map((r) => [
     r.name,
     `v${r.family}`,
@@ -236,6 +243,7 @@ printTable(
     String(r.nsPerPacket),
     r.ratio.toFixed(2),
     r.quartiles.map((q) => q.toFixed(2)).join("–"),
+    r.ratioToEcmp.toFixed(2),
     Number.isFinite(r.gatewayOnly) ? r.gatewayOnly.toFixed(2) : "",
     r.goal === undefined ? "" : r.goal.toFixed(2),
   ]),
