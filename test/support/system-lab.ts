@@ -23,7 +23,7 @@ interface Output {
 const proxyStatusSchema = z.object({
   mode: z.string().optional(),
   generation: z.int(),
-  services: z.array(z.object({ name: z.string(), services: z.array(z.string()), readyTargets: z.int() })),
+  services: z.array(z.object({ name: z.string(), readyTargets: z.int(), packets: z.number() })),
   vips: z.array(z.object({ address: z.string(), ready: z.boolean() })),
   counters: z.record(z.string(), z.object({ packets: z.number() })),
 });

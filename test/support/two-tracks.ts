@@ -64,7 +64,7 @@ export function withListeners(
       if (document.get("kind") === "Gateway") {
         for (const listener of listeners) document.addIn(["spec", "listeners"], listener);
       }
-      return `---\n${document.toString().replace(/^---\n/, "")}`;
+      return `---\n${document.toString({ lineWidth: 0 }).replace(/^---\n/, "")}`;
     })
     .join("");
 }
