@@ -7,6 +7,7 @@ import type { Log } from "#shared/process/log.ts";
 import { attach, SUPERSEDED_CONDITION } from "#shared/resolve/attach.ts";
 import type { Attachments, GatewayAttachment, RouteParentReport } from "#shared/resolve/attachment-types.ts";
 import type { ObjectView, StatusOf } from "#shared/store/object-store.ts";
+import { ForwardingProblems } from "./forwarding-problems.ts";
 import {
   gatewayClassStatus,
   gatewayProgrammed,
@@ -60,6 +61,7 @@ export class GatewayReconciler {
   /** What each Gateway was given; its status says the same as soon as the store has caught up. */
   #ledger: ReadonlyMap<string, { readonly uid: string; readonly addresses: readonly Ip[] }> = new Map();
   readonly #instancePods = new Set<string>();
+  readonly #forwarding = new ForwardingProblems();
   #summaries: readonly GatewaySummary[] = [];
   #problems: readonly Problem[] = [];
 
@@ -89,8 +91,14 @@ export class GatewayReconciler {
     return was || is;
   }
 
+  /** Whether what targets there are has changed what instances can do; looked at after changes of EndpointSlices. */
+  forwardingChanged(): boolean {
+    return this.#forwarding.refresh(attach(this.#view), this.#view.list("EndpointSlice"));
+  }
+
   async reconcile(): Promise<void> {
     const attachments = attach(this.#view);
+    this.#forwarding.refresh(attachments, this.#view.list("EndpointSlice"));
     const plan = this.#plan(attachments);
     const writes = [...this.#gatewayWrites(attachments, plan), ...this.#otherWrites(attachments, plan)];
     const failures: unknown[] = [];
@@ -148,7 +156,9 @@ export class GatewayReconciler {
       }
       return { ref, status: gatewayStatus(attachment, given, programmed), current: gateway.status };
     });
-    for (const { route, conditions } of attachments.routes) problems.push(...troubles(refOf(route), conditions));
+    for (const report of attachments.routes) {
+      problems.push(...troubles(refOf(report.route), this.#forwarding.conditionsOf(report)));
+    }
     for (const { pool, unusable } of plan.pools) {
       const object = describeRef({ kind: "AddressPool", namespace: "", name: pool.metadata.name });
       problems.push(...unusable.map((message) => ({ object, message })));
@@ -160,7 +170,8 @@ export class GatewayReconciler {
 
   #otherWrites({ gateways, routes }: Attachments, plan: AddressPlan): readonly Write[] {
     const view = this.#view;
-    const reports = Map.groupBy(routes, ({ route }: RouteParentReport) => route);
+    const told = routes.map((report) => ({ ...report, conditions: this.#forwarding.conditionsOf(report) }));
+    const reports = Map.groupBy(told, ({ route }: RouteParentReport) => route);
     const allRoutes: readonly Route[] = [...view.list("TCPRoute"), ...view.list("UDPRoute"), ...view.list("FlowRoute")];
     const users = Map.groupBy(gateways, ({ parameters }) => parameters);
     return [

@@ -1,5 +1,5 @@
 import pino from "pino";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Endpoint } from "#shared/api/core.ts";
 import type { AnyObject } from "#shared/api/kinds.ts";
 import type { Condition } from "#shared/api/meta.ts";
@@ -177,6 +177,28 @@ describe("statuses", () => {
     store.remove({ kind: "TCPRoute", namespace: "infra", name: "old" });
     await controller.settled();
     expect(conditions()).toEqual({ Accepted: "True Accepted", ResolvedRefs: "True ResolvedRefs" });
+  });
+
+  test("a route that instances cannot forward says so, and no longer once they can", async () => {
+    const store = new ObservedStore(objects(gateway("gw"), service("web", "green"), route("r", "")));
+    const controller = await run(store);
+    const parent = () => store.get("TCPRoute", "infra", "r")?.status?.parents[0];
+    expect(brief(parent()?.conditions)["causeway.dev/Programmed"]).toBe("False NetworkNotAttached");
+    expect(parent()?.conditions.at(-1)?.message).toContain("infra/green");
+    store.put(object(service("web", "blue")));
+    await controller.settled();
+    expect(brief(parent()?.conditions)).toEqual({ Accepted: "True Accepted", ResolvedRefs: "True ResolvedRefs" });
+  });
+
+  test("targets on another port than the listener's: DSR cannot, and the route says so", async () => {
+    const web = { ...service(), spec: { selector: { app: "web" }, ports: [{ port: 80, targetPort: 8080 }] } };
+    const store = new ObservedStore(objects(gateway("gw"), web, route("r", "")));
+    await run(store);
+    const programmed = () =>
+      brief(store.get("TCPRoute", "infra", "r")?.status?.parents[0]?.conditions)["causeway.dev/Programmed"];
+    expect(programmed()).toBeUndefined();
+    store.put(object(target("web-1", "10.0.0.1")));
+    await vi.waitFor(() => expect(programmed()).toBe("False PortTranslationNeeded"), { timeout: 5000 });
   });
 
   test("a route that leaves the Gateway loses our entry", async () => {

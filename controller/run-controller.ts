@@ -5,6 +5,7 @@ import type { Log } from "#shared/process/log.ts";
 import { ATTACH_KINDS } from "#shared/resolve/attach.ts";
 import type { Interest, ObjectStore } from "#shared/store/object-store.ts";
 import { WorkQueue, type WorkQueueOptions } from "#shared/work-queue.ts";
+import { Debounced } from "./debounced.ts";
 import { GatewayReconciler, type GatewaySummary } from "./gateway-reconciler.ts";
 import type { Problem } from "./problem.ts";
 import { SliceReconciler, type SliceSummary } from "./slice-reconciler.ts";
@@ -46,6 +47,9 @@ const INTERESTS: readonly Interest[] = [
   { kind: "EndpointSlice", matchLabels: { [SLICE_MANAGED_BY_LABEL]: SLICE_MANAGED_BY_VALUE } },
 ];
 
+/** After targets changed: how long until it is looked at whether instances can still forward as routes ask. */
+const FORWARDING_QUIET_MS = 500;
+
 /** The key under which all Gateways are looked at; the others are `namespace/name` of Services. */
 const GATEWAYS = "gateways";
 
@@ -72,9 +76,13 @@ export async function runController(options: ControllerOptions): Promise<Running
     signal,
     concurrency: 8,
   });
+  const forwarding = new Debounced(FORWARDING_QUIET_MS, signal, () => {
+    if (gateways.forwardingChanged()) queue.add(GATEWAYS);
+  });
   hooks.changed = (ref) => {
     for (const key of slices.affectedBy(ref)) queue.add(key);
     if (gateways.concerns(ref)) queue.add(GATEWAYS);
+    if (ref.kind === "EndpointSlice") forwarding.touch();
     if (view.get(ref.kind, ref.namespace, ref.name) === undefined) writer.forget(ref);
   };
   for (const key of slices.keys()) queue.add(key);

@@ -68,6 +68,8 @@ export interface Flow {
 /** Something that cannot be programmed as asked, in words for the object's owner. */
 export interface Problem {
   readonly object: ObjectRef<Kind>;
+  /** The route that suffers. */
+  readonly route: ObjectRef;
   readonly reason: string;
   readonly message: string;
 }

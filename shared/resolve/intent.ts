@@ -103,12 +103,18 @@ class Resolver {
     );
   }
 
-  #problem(object: ObjectRef, reason: string, message: string): void {
-    const known = this.#problems.some((p) => p.message === message && p.object.name === object.name);
-    if (!known) this.#problems.push({ object, reason, message });
+  #problem(route: ObjectRef, object: ObjectRef, reason: string, message: string): void {
+    const known = this.#problems.some(
+      (p) =>
+        p.message === message &&
+        p.object.name === object.name &&
+        p.route.name === route.name &&
+        p.route.kind === route.kind,
+    );
+    if (!known) this.#problems.push({ object, route, reason, message });
   }
 
-  #tableSize(services: readonly Service[]): number {
+  #tableSize(services: readonly Service[], route: ObjectRef): number {
     for (const service of services) {
       const text = service.metadata.annotations[TABLE_SIZE_ANNOTATION];
       if (text === undefined) continue;
@@ -116,17 +122,18 @@ class Resolver {
       if (size.success) return size.data;
       const why = size.error.issues.map((issue) => issue.message).join("; ");
       const annotation = `metadata.annotations["${TABLE_SIZE_ANNOTATION}"]`;
-      this.#problem(refOf(service), "InvalidAnnotation", `${annotation} is ${JSON.stringify(text)}: ${why}`);
+      this.#problem(route, refOf(service), "InvalidAnnotation", `${annotation} is ${JSON.stringify(text)}: ${why}`);
     }
     return this.#parameters.spec.lookupTableSize;
   }
 
   /** The network on which a backend's targets are reached, or the reason why it cannot be. */
-  #network(service: Service): { readonly name: string; readonly interface: string } | undefined {
+  #network(service: Service, route: ObjectRef): { readonly name: string; readonly interface: string } | undefined {
     const wanted = serviceNetwork(service);
     const field = "metadata.annotations[k8s.v1.cni.cncf.io/service-network]";
     if (wanted === undefined) {
       this.#problem(
+        route,
         refOf(service),
         "NotAServiceI",
         `${field} is missing: name the service network, as [namespace/]network[@interface]`,
@@ -136,6 +143,7 @@ class Resolver {
     const network = wanted === null ? undefined : this.#networks.get(wanted.network);
     if (wanted === null) {
       this.#problem(
+        route,
         refOf(service),
         "InvalidAnnotation",
         `${field} does not parse: write [namespace/]network[@interface]`,
@@ -143,6 +151,7 @@ class Resolver {
     } else if (network === undefined) {
       const have = [...this.#networks.keys()].join(", ");
       this.#problem(
+        route,
         refOf(service),
         "NetworkNotAttached",
         `${field} names ${wanted.network}, to which GatewayParameters ${named(this.#parameters)} attaches no interface (it has ${have})`,
@@ -158,7 +167,7 @@ class Resolver {
     matchPort: number | undefined,
     route: ObjectRef,
   ): readonly (readonly [string, number])[] {
-    const network = this.#network(backend.service);
+    const network = this.#network(backend.service, route);
     if (network === undefined) return [];
     const protocol = backend.port.protocol;
     const slices = this.#slices.get(named(backend.service)) ?? [];
@@ -167,6 +176,7 @@ class Resolver {
     const usable = targets.filter(({ port }) => {
       if (nat || matchPort === undefined || port === undefined || port === matchPort) return true;
       this.#problem(
+        route,
         route,
         "PortTranslationNeeded",
         `port ${matchPort} of the Gateway is port ${port} at the targets of Service ${named(backend.service)}: DSR rewrites nothing; use the same port or GatewayParameters mode NAT`,
@@ -200,6 +210,7 @@ class Resolver {
     const cure = "use another target port, one VIP a family, or mode DSR";
     this.#problem(
       flow.route,
+      flow.route,
       "AmbiguousReturn",
       `${clash}: stateless NAT can give a target's port one VIP and port only; ${cure}`,
     );
@@ -223,7 +234,7 @@ class Resolver {
       readyTargets: weights.size,
     };
     if (weights.size === 0) return { flow, request: undefined };
-    const size = this.#tableSize(services);
+    const size = this.#tableSize(services, match.route);
     const backends = attached.backends.map((b) => `${named(b.service)}:${b.port.protocol}/${b.port.port}*${b.weight}`);
     const group = [match.family, match.protocols, matchPort, size, attached.invalidWeight, ...backends.sort()].join(
       " ",
