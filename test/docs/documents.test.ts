@@ -201,6 +201,18 @@ describe("fields of our own kinds", () => {
   });
 });
 
+it("every name in our group is described: versions, annotations, conditions, types", () => {
+  const sources = globSync("{shared,controller,frontend,proxy,node}/**/*.ts", { cwd: ROOT });
+  const own = sources
+    .filter((path) => !/\.(test|fixture)\.ts$/.test(path))
+    .map(read)
+    .join("\n");
+  const names = [...new Set(own.match(/"causeway\.dev\/[A-Za-z0-9-]+"/g))].map((quoted) => quoted.slice(1, -1));
+  const manifests = read("docs/manifests.md");
+  expect(names).toEqual(expect.arrayContaining(["causeway.dev/lookup-table-size", "causeway.dev/Superseded"]));
+  expect(names.filter((name) => !manifests.includes(name))).toEqual([]);
+});
+
 it("every metric is described, and no other", () => {
   const sources = globSync("{controller,frontend,proxy,node}/metrics.ts", { cwd: ROOT });
   const namesIn = (text: string): string[] => [...new Set(text.match(/causeway_[a-z_]+/g))].sort();
