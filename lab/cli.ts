@@ -61,7 +61,7 @@ export function registerLabCommands(program: Command): void {
     parseName(lab.command(`${action} <node> [process]`))
       .description(
         action === "stop"
-          ? "kill -9 a node's processes, or one of them, and keep them down"
+          ? "kill -9 a node's processes, or one of them, and keep them down; as after a crash, packets are lost until others notice"
           : "start what `lab stop` holds down",
       )
       .action(async (node: string, process: string | undefined, options: NameOption) => {
