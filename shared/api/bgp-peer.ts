@@ -25,66 +25,110 @@ export const bgpPeerSchema = z.strictObject({
   metadata: namespacedMetaSchema,
   spec: z
     .strictObject({
-      /** Gateways of this namespace whose instances use this peer; all of them when absent. */
-      gatewaySelector: labelSelectorSchema.optional(),
-      /** BGP: a session. Static: no session; the router is a fixed next hop and is told about VIPs by its own configuration. */
-      type: z.enum(["BGP", "Static"]).default("BGP"),
-      address: ipField,
-      port: portField.default(179),
-      /** The external interface towards the router; the one whose prefix holds `address` when absent. */
-      interface: interfaceField.optional(),
-      asn: asnField.optional(),
-      localAsn: asnField.optional(),
-      /** Families to exchange. The family of `address` when absent. */
+      gatewaySelector: labelSelectorSchema
+        .optional()
+        .describe("Gateways of this namespace whose instances use this peer; all of them when absent."),
+      type: z
+        .enum(["BGP", "Static"])
+        .default("BGP")
+        .describe(
+          "BGP: a session. Static: no session; the router is a fixed next hop and is told about VIPs by its own configuration.",
+        ),
+      address: ipField.describe("The router's address."),
+      port: portField.default(179).describe("The router's TCP port for BGP."),
+      interface: interfaceField
+        .optional()
+        .describe("The external interface towards the router; the one whose prefix holds the address when absent."),
+      asn: asnField.optional().describe("The router's AS number; needed for BGP."),
+      localAsn: asnField.optional().describe("Our own AS number; needed for BGP."),
       families: z
         .array(z.enum(["IPv4", "IPv6"]))
         .min(1)
         .max(2)
-        .optional(),
-      /** TCP MD5 signature (RFC 2385): a key of a Secret in the same namespace. */
+        .optional()
+        .describe("Families to exchange; the family of the address when absent."),
       password: z
-        .strictObject({ secretRef: z.strictObject({ name: nameField, key: z.string().min(1).default("password") }) })
-        .optional(),
-      /** GTSM (RFC 5082): packets from the peer must arrive with a TTL of 255 (one hop). */
-      ttlSecurity: z.boolean().default(false),
-      /** Hops to an external peer that is not on the link; 0 for a neighbour on the link. */
-      multihopTtl: z.int().min(0).max(255).default(0),
-      holdTimeSeconds: z.int().min(3).max(65_535).default(9),
-      keepaliveSeconds: z.int().min(1).max(21_845).optional(),
-      connectRetrySeconds: z.int().min(1).max(65_535).default(5),
+        .strictObject({
+          secretRef: z
+            .strictObject({
+              name: nameField.describe("Name of the Secret."),
+              key: z.string().min(1).default("password").describe("The key of the Secret that holds the password."),
+            })
+            .describe("A Secret of the same namespace."),
+        })
+        .optional()
+        .describe("TCP MD5 signature (RFC 2385)."),
+      ttlSecurity: z
+        .boolean()
+        .default(false)
+        .describe("GTSM (RFC 5082): packets from the peer must arrive with a TTL of 255 (one hop)."),
+      multihopTtl: z
+        .int()
+        .min(0)
+        .max(255)
+        .default(0)
+        .describe("Hops to an external peer that is not on the link; 0 for a neighbour on the link."),
+      holdTimeSeconds: z
+        .int()
+        .min(3)
+        .max(65_535)
+        .default(9)
+        .describe("The session is lost after this time without a message from the router."),
+      keepaliveSeconds: z
+        .int()
+        .min(1)
+        .max(21_845)
+        .optional()
+        .describe("Time between keepalives, at most a third of the hold time; a third when absent."),
+      connectRetrySeconds: z.int().min(1).max(65_535).default(5).describe("Time between attempts to connect."),
       gracefulRestart: z
-        .strictObject({ enabled: z.boolean().default(false), restartSeconds: z.int().min(1).max(4095).default(120) })
-        .prefault({}),
-      /** BFD (RFC 5880) beside the session. */
+        .strictObject({
+          enabled: z.boolean().default(false).describe("Whether graceful restart is negotiated."),
+          restartSeconds: z.int().min(1).max(4095).default(120).describe("How long routers keep our routes."),
+        })
+        .prefault({})
+        .describe("Graceful restart (RFC 4724): routers keep our routes while an instance restarts."),
       bfd: z
         .strictObject({
-          enabled: z.boolean().default(false),
-          intervalMs: z.int().min(10).max(60_000).default(300),
-          multiplier: z.int().min(2).max(255).default(3),
+          enabled: z.boolean().default(false).describe("Whether BFD runs beside the session."),
+          intervalMs: z.int().min(10).max(60_000).default(300).describe("Time between packets, in milliseconds."),
+          multiplier: z.int().min(2).max(255).default(3).describe("Packets that may be missed."),
         })
-        .prefault({}),
-      /** What VIPs are announced with. */
+        .prefault({})
+        .describe("BFD (RFC 5880) beside the session."),
       advertise: z
         .strictObject({
-          communities: z.array(communityField).max(64).default([]),
-          largeCommunities: z.array(largeCommunityField).max(64).default([]),
-          localPreference: z.int().min(0).max(0xffffffff).optional(),
-          med: z.int().min(0).max(0xffffffff).optional(),
-          /** How many times our own AS number is prepended. */
-          prepend: z.int().min(0).max(16).default(0),
+          communities: z.array(communityField).max(64).default([]).describe("Communities such as 65000:100."),
+          largeCommunities: z
+            .array(largeCommunityField)
+            .max(64)
+            .default([])
+            .describe("Large communities (RFC 8092) such as 65000:1:2."),
+          localPreference: z.int().min(0).max(0xffffffff).optional().describe("LOCAL_PREF, for an internal peer."),
+          med: z.int().min(0).max(0xffffffff).optional().describe("MULTI_EXIT_DISC."),
+          prepend: z.int().min(0).max(16).default(0).describe("How many times our own AS number is prepended."),
         })
-        .prefault({}),
-      /** What is taken from the router: routes for the replies. Everything else is refused. */
+        .prefault({})
+        .describe("What VIPs are announced with."),
       import: z
         .strictObject({
-          prefixes: z.array(cidrField).max(256).default([]),
-          /** Also accept longer prefixes inside `prefixes`. */
-          orLonger: z.boolean().default(false),
-          /** The session is closed when the router announces more than this. */
-          maxPrefixes: z.int().min(1).max(1_000_000).default(1000),
+          prefixes: z
+            .array(cidrField)
+            .max(256)
+            .default([])
+            .describe("Prefixes that are taken; the default routes only when empty."),
+          orLonger: z.boolean().default(false).describe("Also accept longer prefixes inside the prefixes."),
+          maxPrefixes: z
+            .int()
+            .min(1)
+            .max(1_000_000)
+            .default(1000)
+            .describe("The session is closed when the router announces more than this."),
         })
-        .prefault({}),
+        .prefault({})
+        .describe("What is taken from the router: routes for the replies. Everything else is refused."),
     })
+    .describe("The router, and what is exchanged with it.")
     .superRefine((spec, context) => {
       const issue = (path: string[], message: string): void => context.addIssue({ code: "custom", path, message });
       if (spec.type === "BGP") {
@@ -102,16 +146,17 @@ export const bgpPeerSchema = z.strictObject({
       instances: z
         .array(
           z.looseObject({
-            /** Pod of the gateway instance. */
-            name: z.string(),
-            state: z.string(),
-            since: z.string().optional(),
-            message: z.string().optional(),
+            name: z.string().describe("Pod of the gateway instance."),
+            state: z.string().describe("Established, Connecting, PrefixLimit, Static or Refused."),
+            since: z.string().optional().describe("When the state was reached."),
+            message: z.string().optional().describe("What the instance tries, or why it cannot."),
           }),
         )
-        .default([]),
-      conditions: z.array(conditionSchema).default([]),
+        .default([])
+        .describe("The session of every instance."),
+      conditions: z.array(conditionSchema).default([]).describe("What is true of the peer as a whole."),
     })
-    .optional(),
+    .optional()
+    .describe("Written by the gateway instances."),
 });
 export type BgpPeer = z.infer<typeof bgpPeerSchema>;

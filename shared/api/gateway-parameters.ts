@@ -30,40 +30,75 @@ export const gatewayParametersSchema = z.strictObject({
   metadata: namespacedMetaSchema,
   spec: z
     .strictObject({
-      /**
-       * DSR: the packet keeps the VIP, which the node agent puts on the target's loopback; nothing is rewritten.
-       * NAT: addresses and ports are translated both ways, without state.
-       */
-      mode: z.enum(["DSR", "NAT"]).default("DSR"),
+      mode: z
+        .enum(["DSR", "NAT"])
+        .default("DSR")
+        .describe(
+          "DSR: the packet keeps the VIP, which the node agent puts on the target's loopback; nothing is rewritten. " +
+            "NAT: addresses and ports are translated both ways, without state.",
+        ),
       externalNetworks: z
-        .array(z.strictObject({ network: networkNameField.optional(), interface: interfaceField }))
+        .array(
+          z.strictObject({
+            network: networkNameField.optional().describe("[namespace/]name of a NetworkAttachmentDefinition."),
+            interface: interfaceField.describe("The instances' interface on the network, one for each network."),
+          }),
+        )
         .min(1)
-        .max(8),
+        .max(8)
+        .describe("Networks towards the routers."),
       serviceNetworks: z
-        .array(z.strictObject({ network: networkNameField, interface: interfaceField }))
+        .array(
+          z.strictObject({
+            network: networkNameField.describe(
+              "[namespace/]name of a NetworkAttachmentDefinition, as Services' annotations name it.",
+            ),
+            interface: interfaceField.describe("The instances' interface on the network, one for each network."),
+          }),
+        )
         .min(1)
-        .max(16),
-      /** Slots of a lookup table, the same on every instance. About 100 for each target keeps shares within 1 %. */
-      lookupTableSize: tableSizeField.default(997),
-      /** Seeds the flow hash; change it only when an attacker has learnt to aim at one target. Moves every flow. */
-      hashSeed: z.int().min(0).max(0xffffffff).default(0x6b8b4567),
-      /**
-       * Agent: the node agent gives targets routes back to the instances. Network: the targets' own routes lead there
-       * already and no agent touches the pods; DSR needs Agent.
-       */
-      returnPath: z.enum(["Agent", "Network"]).default("Agent"),
-      replicas: z.int().min(1).max(64).default(2),
-      /** Container resources of an instance, as in a Pod; Kubernetes only. */
-      resources: z.record(z.string(), z.record(z.string(), z.union([z.string(), z.number()]))).optional(),
-      /** AddressPools that automatic VIPs come from, in this order; every pool that allows the Gateway when empty. */
-      addressPools: z.array(nameField).max(16).default([]),
-      /** Families for which a Gateway that asks for no address gets one VIP each. */
+        .max(16)
+        .describe("Secondary networks on which targets are reached."),
+      lookupTableSize: tableSizeField
+        .default(997)
+        .describe(
+          "Slots of a lookup table, a prime, the same on every instance. About 100 for each target keeps shares within 1 %.",
+        ),
+      hashSeed: z
+        .int()
+        .min(0)
+        .max(0xffffffff)
+        .default(0x6b8b4567)
+        .describe(
+          "Seeds the flow hash. Change it only when an attacker has learnt to aim at one target: it moves every flow.",
+        ),
+      returnPath: z
+        .enum(["Agent", "Network"])
+        .default("Agent")
+        .describe(
+          "Agent: the node agent gives targets routes back to the instances. Network: the targets' own routes lead " +
+            "there already and no agent touches the pods. DSR needs Agent.",
+        ),
+      replicas: z.int().min(1).max(64).default(2).describe("Instances of a Gateway."),
+      resources: z
+        .record(z.string(), z.record(z.string(), z.union([z.string(), z.number()])))
+        .optional()
+        .describe("Container resources of an instance, as in a Pod: requests and limits. Kubernetes only."),
+      addressPools: z
+        .array(nameField)
+        .max(16)
+        .default([])
+        .describe(
+          "AddressPools that automatic VIPs come from, in this order; every pool that allows the Gateway when empty.",
+        ),
       ipFamilies: z
         .array(z.enum(["IPv4", "IPv6"]))
         .min(1)
         .max(2)
-        .default(["IPv4", "IPv6"]),
+        .default(["IPv4", "IPv6"])
+        .describe("Families for which a Gateway that asks for no address gets one VIP each."),
     })
+    .describe("How instances are attached and how they forward.")
     .superRefine((spec, context) => {
       const seen = new Map<string, string>();
       for (const list of ["externalNetworks", "serviceNetworks"] as const) {
@@ -88,6 +123,9 @@ export const gatewayParametersSchema = z.strictObject({
         });
       }
     }),
-  status: z.looseObject({ conditions: z.array(conditionSchema).default([]) }).optional(),
+  status: z
+    .looseObject({ conditions: z.array(conditionSchema).default([]).describe("Accepted, InUse.") })
+    .optional()
+    .describe("Written by the controller."),
 });
 export type GatewayParameters = z.infer<typeof gatewayParametersSchema>;

@@ -32,27 +32,28 @@ export type ObjectMeta = z.infer<typeof namespacedMetaSchema>;
 
 /** A condition as Kubernetes has it (metav1.Condition). */
 export const conditionSchema = z.looseObject({
-  type: z.string(),
-  status: z.enum(["True", "False", "Unknown"]),
-  reason: z.string().default(""),
-  message: z.string().default(""),
-  observedGeneration: z.int().optional(),
-  lastTransitionTime: z.string().optional(),
+  type: z.string().describe("What the condition speaks of."),
+  status: z.enum(["True", "False", "Unknown"]).describe("True, False or Unknown."),
+  reason: z.string().default("").describe("Why, in one word, for programs."),
+  message: z.string().default("").describe("Why, for people."),
+  observedGeneration: z.int().optional().describe("The metadata.generation of the object that was judged."),
+  lastTransitionTime: z.string().optional().describe("When the status last changed."),
 });
 export type Condition = z.infer<typeof conditionSchema>;
 
 /** Label selector of `matchLabels` and `matchExpressions`. */
 export const labelSelectorSchema = z.strictObject({
-  matchLabels: labelsField.default({}),
+  matchLabels: labelsField.default({}).describe("Labels that must have these values."),
   matchExpressions: z
     .array(
       z.strictObject({
-        key: z.string(),
-        operator: z.enum(["In", "NotIn", "Exists", "DoesNotExist"]),
-        values: z.array(z.string()).default([]),
+        key: z.string().describe("The label's name."),
+        operator: z.enum(["In", "NotIn", "Exists", "DoesNotExist"]).describe("How the label relates to the values."),
+        values: z.array(z.string()).default([]).describe("Values of In and NotIn."),
       }),
     )
-    .default([]),
+    .default([])
+    .describe("Requirements, all of which must be met."),
 });
 export type LabelSelector = z.infer<typeof labelSelectorSchema>;
 

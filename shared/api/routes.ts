@@ -4,23 +4,26 @@ import { conditionSchema, namespacedMetaSchema } from "./meta.ts";
 import { API_VERSION } from "./names.ts";
 
 const parentRefSchema = z.strictObject({
-  group: z.string().default("gateway.networking.k8s.io"),
-  kind: z.string().default("Gateway"),
-  namespace: nameField.optional(),
-  name: nameField,
-  sectionName: nameField.optional(),
-  port: portField.optional(),
+  group: z.string().default("gateway.networking.k8s.io").describe("API group of the parent."),
+  kind: z.string().default("Gateway").describe("Kind of the parent."),
+  namespace: nameField.optional().describe("Namespace of the parent; the route's own when absent."),
+  name: nameField.describe("Name of the parent."),
+  sectionName: nameField.optional().describe("Listener of the parent; every one that fits when absent."),
+  port: portField.optional().describe("Only listeners of this port."),
 });
 export type ParentRef = z.infer<typeof parentRefSchema>;
 
 const backendRefSchema = z.strictObject({
-  group: z.string().default(""),
-  kind: z.string().default("Service"),
-  namespace: nameField.optional(),
-  name: nameField,
-  port: portField.optional(),
-  /** Share of new flows, relative to the other backends of the rule; 0 takes none. */
-  weight: weightField.default(1),
+  group: z.string().default("").describe("API group of the backend."),
+  kind: z.string().default("Service").describe("Kind of the backend."),
+  namespace: nameField
+    .optional()
+    .describe("Namespace of the backend; the route's own when absent. Another one must grant it (ReferenceGrant)."),
+  name: nameField.describe("Name of the backend."),
+  port: portField.optional().describe("Port of the Service."),
+  weight: weightField
+    .default(1)
+    .describe("Share of new flows, relative to the other backends of the rule; 0 takes none."),
 });
 export type BackendRef = z.infer<typeof backendRefSchema>;
 
@@ -29,14 +32,16 @@ const routeStatusSchema = z
     parents: z
       .array(
         z.looseObject({
-          parentRef: parentRefSchema,
-          controllerName: z.string(),
-          conditions: z.array(conditionSchema).default([]),
+          parentRef: parentRefSchema.describe("The parent as the route names it."),
+          controllerName: z.string().describe("Who wrote this entry."),
+          conditions: z.array(conditionSchema).default([]).describe("Accepted, ResolvedRefs."),
         }),
       )
-      .default([]),
+      .default([])
+      .describe("What became of the route at each parent."),
   })
-  .optional();
+  .optional()
+  .describe("Written by the controller.");
 
 const useDefaultGateways = z.string().optional();
 const l4RouteSpec = z.strictObject({
@@ -93,10 +98,10 @@ const hexField = z.string().regex(/^0x[0-9a-fA-F]{1,8}$/, "must be hexadecimal, 
  */
 const byteMatchSchema = z
   .strictObject({
-    offset: z.int().min(0).max(1024),
-    width: z.union([z.literal(1), z.literal(2), z.literal(4)]),
-    mask: hexField.optional(),
-    value: hexField,
+    offset: z.int().min(0).max(1024).describe("Bytes from the beginning of the transport header."),
+    width: z.union([z.literal(1), z.literal(2), z.literal(4)]).describe("Bytes to compare: 1, 2 or 4."),
+    mask: hexField.optional().describe("Bits to compare, hexadecimal; all of them when absent."),
+    value: hexField.describe("What the masked bytes must be, hexadecimal."),
   })
   .superRefine(({ width, mask, value }, context) => {
     const limit = 2 ** (8 * width);
@@ -126,26 +131,57 @@ export const flowRouteSchema = z.strictObject({
   apiVersion: z.literal(API_VERSION),
   kind: z.literal("FlowRoute"),
   metadata: namespacedMetaSchema,
-  spec: z.strictObject({
-    parentRefs: z.array(parentRefSchema).min(1).max(32),
-    /**
-     * Higher wins; equal priorities rank by age, then namespace and name. TCPRoute and UDPRoute rank as 0 and come
-     * before the FlowRoutes of priority 0.
-     */
-    priority: z.int().min(-1_000_000).max(1_000_000).default(0),
-    match: z
-      .strictObject({
-        protocols: z.array(protocolField).min(1).max(3).default(["TCP", "UDP", "SCTP"]),
-        /** Which of the Gateway's VIPs; all of them when empty. */
-        destinations: z.array(cidrField).max(64).default([]),
-        sources: z.array(cidrField).max(256).default([]),
-        destinationPorts: z.array(portRangeField).max(64).default([]),
-        sourcePorts: z.array(portRangeField).max(64).default([]),
-        byteMatches: z.array(byteMatchSchema).max(8).default([]),
-      })
-      .prefault({}),
-    backendRefs: z.array(backendRefSchema).min(1).max(16),
-  }),
+  spec: z
+    .strictObject({
+      parentRefs: z
+        .array(parentRefSchema)
+        .min(1)
+        .max(32)
+        .describe("Gateways and listeners that the route attaches to."),
+      priority: z
+        .int()
+        .min(-1_000_000)
+        .max(1_000_000)
+        .default(0)
+        .describe(
+          "Higher wins; equal priorities rank by age, then namespace and name. TCPRoute and UDPRoute rank as 0 and " +
+            "come before the FlowRoutes of priority 0.",
+        ),
+      match: z
+        .strictObject({
+          protocols: z
+            .array(protocolField)
+            .min(1)
+            .max(3)
+            .default(["TCP", "UDP", "SCTP"])
+            .describe("Transport protocols."),
+          destinations: z
+            .array(cidrField)
+            .max(64)
+            .default([])
+            .describe("Prefixes that hold some of the Gateway's VIPs; all VIPs when empty."),
+          sources: z.array(cidrField).max(256).default([]).describe("Prefixes of clients; any when empty."),
+          destinationPorts: z
+            .array(portRangeField)
+            .max(64)
+            .default([])
+            .describe("Ports, or ranges such as 5000-5999; any when empty."),
+          sourcePorts: z
+            .array(portRangeField)
+            .max(64)
+            .default([])
+            .describe("Ports of clients, or ranges such as 5000-5999; any when empty."),
+          byteMatches: z
+            .array(byteMatchSchema)
+            .max(8)
+            .default([])
+            .describe("Bytes that a packet must hold, counted from the transport header."),
+        })
+        .prefault({})
+        .describe("Which flows the route takes. All fields must hold."),
+      backendRefs: z.array(backendRefSchema).min(1).max(16).describe("Services that take the flows."),
+    })
+    .describe("Which flows go where."),
   status: routeStatusSchema,
 });
 type FlowRoute = z.infer<typeof flowRouteSchema>;
