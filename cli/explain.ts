@@ -10,7 +10,7 @@ export function registerExplainCommand(program: Command): void {
     .addOption(new Option("--protocol <protocol>", "transport protocol").choices(["tcp", "udp", "sctp"]).default("tcp"))
     .option("--manifests <dir>", "folder of manifests")
     .option("--state <dir>", "folder of generated objects and statuses")
-    .option("--lab <name>", "take both folders from this lab", "default")
+    .addOption(new Option("--lab <name>", "take both folders from this lab").env("CAUSEWAY_LAB").default("default"))
     .option("--json", "print the answer as JSON")
     .addHelpText(
       "after",

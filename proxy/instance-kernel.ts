@@ -4,8 +4,9 @@ import { applyAddresses, listAddresses } from "#shared/kernel/addresses.ts";
 import type { FailedChange } from "#shared/kernel/apply-plan.ts";
 import { KernelNotFoundError } from "#shared/kernel/kernel-error.ts";
 import { type Link, listLinks } from "#shared/kernel/links.ts";
-import { type NetlinkSocket, openNetlink } from "#shared/kernel/netlink-socket.ts";
+import { type NetlinkSocket, openNetfilter, openNetlink } from "#shared/kernel/netlink-socket.ts";
 import { readSysctl, withNetns, writeSysctl } from "#shared/kernel/network-namespace.ts";
+import { rulesetGeneration } from "#shared/kernel/nftables-generation.ts";
 import { planAddresses } from "#shared/kernel/plan-addresses.ts";
 import { planRoutes } from "#shared/kernel/plan-routes.ts";
 import { planRules } from "#shared/kernel/plan-rules.ts";
@@ -40,10 +41,13 @@ export interface Observation {
 export class InstanceKernel {
   readonly #nft: Nftables;
   readonly #netlink: NetlinkSocket;
+  readonly #netfilter: NetlinkSocket;
   readonly #netns: string | undefined;
   readonly #log: Log;
   /** What the kernel holds, by table; absent: to be listed first. */
   readonly #known = new Map<TableState["family"], ListedTable | undefined>();
+  /** The ruleset's generation after our last change; undefined: not known to be ours. */
+  #generation: number | undefined;
 
   /** @param netns path of the instance's network namespace; the caller's own when absent. */
   constructor(log: Log, netns?: string) {
@@ -52,16 +56,24 @@ export class InstanceKernel {
     // Both keep the namespace in which their socket was opened.
     this.#nft = withNetns(netns, () => new Nftables());
     this.#netlink = openNetlink({ netns });
+    this.#netfilter = openNetfilter({ netns });
   }
 
   close(): void {
     this.#nft.close();
     this.#netlink.close();
+    this.#netfilter.close();
   }
 
   /** Forgets what the kernel was last seen to hold: somebody else may have changed it. */
   forget(): void {
     this.#known.clear();
+    this.#generation = undefined;
+  }
+
+  /** Whether somebody else has changed the nftables ruleset since our last change. Costs one system call. */
+  changedByOthers(): boolean {
+    return rulesetGeneration(this.#netfilter) !== this.#generation;
   }
 
   observe(intent: Intent): Observation {
@@ -205,6 +217,8 @@ export class InstanceKernel {
    * @throws NftError
    */
   applyTables(tables: readonly TableState[]): number {
+    const before = rulesetGeneration(this.#netfilter);
+    if (before !== this.#generation) this.forget();
     const transactions = plan(
       tables.map((table) => ({
         table,
@@ -219,6 +233,10 @@ export class InstanceKernel {
       });
     }
     for (const table of tables) this.#known.set(table.family, asListed(table));
+    const after = rulesetGeneration(this.#netfilter);
+    // Anything else than one step for each of our transactions was somebody else's doing.
+    if (after === (before + transactions.length) >>> 0) this.#generation = after;
+    else this.forget();
     return transactions.length;
   }
 

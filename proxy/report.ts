@@ -39,17 +39,25 @@ export interface ProxyStatus {
 
 const NONE: Count = { packets: 0, bytes: 0 };
 
-function ready(intent: Intent, vip: Ip): boolean {
-  return intent.flows.some((flow) => flow.readyTargets > 0 && flow.vips.includes(vip));
+/** Whether a flow of the VIP has a target that this instance can reach: its interface is there. */
+function ready(intent: Intent, vip: Ip, interfaces: ReadonlySet<string>): boolean {
+  return intent.flows.some((flow) => {
+    if (flow.table === undefined || !flow.vips.includes(vip)) return false;
+    const legs = intent.tables.get(flow.table)?.legs ?? [];
+    return legs.some((id) => interfaces.has(intent.legs.get(id)?.interface ?? ""));
+  });
 }
 
-/** What may be announced: the content of programmed.json. */
-export function programmedOf(intent: Intent, generation: number, withdraw: boolean): Programmed {
+/**
+ * What may be announced: the content of programmed.json.
+ * @param interfaces those of the instance that are there; none to withdraw everything.
+ */
+export function programmedOf(intent: Intent, generation: number, interfaces: ReadonlySet<string>): Programmed {
   return {
     generation,
     vips: intent.vips.map((address) => ({
       address,
-      ready: !withdraw && ready(intent, address),
+      ready: ready(intent, address, interfaces),
       services: intent.flows
         .filter((flow) => flow.vips.includes(address) && flow.family === familyOf(address))
         .map((flow) => ({
@@ -71,7 +79,7 @@ export function statusOf(
   gateway: string,
   intent: Intent | undefined,
   counters: ReadonlyMap<string, Count>,
-  applied: { readonly generation: number; readonly at: string | undefined },
+  applied: { readonly generation: number; readonly at: string | undefined; readonly interfaces: ReadonlySet<string> },
   icmp: IcmpCounts,
 ): ProxyStatus {
   const count = (name: string): Count => counters.get(name) ?? NONE;
@@ -81,7 +89,10 @@ export function statusOf(
     mode: intent?.mode,
     generation: applied.generation,
     appliedAt: applied.at,
-    vips: (intent?.vips ?? []).map((address) => ({ address, ready: intent !== undefined && ready(intent, address) })),
+    vips: (intent?.vips ?? []).map((address) => ({
+      address,
+      ready: intent !== undefined && ready(intent, address, applied.interfaces),
+    })),
     services: (intent?.flows ?? []).map((flow) => ({
       name: flow.key,
       services: flow.services,

@@ -13,6 +13,8 @@ const UNMARKED_PRIORITY = 100;
 const RETURN_PRIORITY = 101;
 const ICMP_PRIORITY = 103;
 const LEG_PRIORITY = 200;
+/** After the main table and the default one (32766, 32767). */
+const OWN_PRIORITY = 32_800;
 /** Rules are looked at one by one: above this number of legs, a first rule narrows the search to a 64th. */
 const LINEAR_LEGS = 64;
 const BUCKET_MASK = 0x3f;
@@ -69,6 +71,9 @@ export function routingRules(intent: Intent): readonly Rule[] {
       [...intent.legs.values()].filter((leg) => leg.addresses[family] !== undefined),
     ),
     rule(family, LOCAL_PRIORITY, undefined, { kind: "lookup", table: LOCAL_TABLE }),
+    // What the stack sends itself (echo replies, ICMP errors) is marked as a reply only after a first route lookup. Where
+    // no other network has a default route, that one must not fail.
+    { ...rule(family, OWN_PRIORITY, undefined, { kind: "lookup", table: RETURN_TABLE }), iif: "lo" },
   ]);
 }
 

@@ -15,6 +15,11 @@ import { fastPath } from "./nft/fast-path.ts";
 import { slowPath } from "./nft/slow-path.ts";
 import { type ProxyStatus, programmedOf, statusOf } from "./report.ts";
 
+/** How often it is looked at whether somebody else has changed the ruleset: nothing announces that for less. */
+const LOOK_MS = 300;
+
+const NONE: ReadonlySet<string> = new Set();
+
 export interface ProxyOptions {
   readonly store: ObjectStore;
   readonly gateway: { readonly namespace: string; readonly name: string };
@@ -52,6 +57,8 @@ class ProxyProcess implements RunningProxy {
   readonly #icmp: IcmpTranslator;
   #view: ObjectView | undefined;
   #intent: Intent | undefined;
+  /** Interfaces of the instance that were there when the kernel was last programmed. */
+  #interfaces: ReadonlySet<string> = new Set();
   #generation = 0;
   #appliedAt: string | undefined;
   #written = "";
@@ -70,7 +77,7 @@ class ProxyProcess implements RunningProxy {
 
   status(): ProxyStatus {
     const { gateway } = this.#options;
-    const applied = { generation: this.#generation, at: this.#appliedAt };
+    const applied = { generation: this.#generation, at: this.#appliedAt, interfaces: this.#interfaces };
     return statusOf(
       `${gateway.namespace}/${gateway.name}`,
       this.#intent,
@@ -86,7 +93,7 @@ class ProxyProcess implements RunningProxy {
     const interests = [...ATTACH_KINDS, "EndpointSlice" as const].map((kind) => ({ kind }));
     this.#view = await store.watch(interests, () => loop.wake(), this.#work.signal);
     watchKernel({
-      groups: ["link", "address", "route"],
+      groups: ["link", "address", "route", "rule"],
       signal: this.#work.signal,
       onChange: (kinds) => {
         // A device that went took its chains along.
@@ -96,6 +103,10 @@ class ProxyProcess implements RunningProxy {
       onError: (error) =>
         log.error({ err: error }, "cannot watch the kernel any more; changes are found by retries only"),
     });
+    const look = setInterval(() => {
+      if (this.#kernel.changedByOthers()) loop.wake();
+    }, LOOK_MS);
+    this.#work.signal.addEventListener("abort", () => clearInterval(look), { once: true });
     const running = loop.run();
     const stop = Promise.withResolvers<void>();
     signal.addEventListener("abort", () => stop.resolve(), { once: true });
@@ -110,12 +121,14 @@ class ProxyProcess implements RunningProxy {
     const intent = resolveIntent(attach(view), view.list("EndpointSlice"), gateway, this.#cache);
     if (intent === undefined) return this.#forgetGateway();
     // What is no longer offered is withdrawn before the kernel drops it.
-    const kept = new Set(intent.vips);
-    if (this.#intent?.vips.some((vip) => !kept.has(vip))) await this.#announce(intent, false);
+    const before = this.#intent;
+    const vips = before?.vips.filter((vip) => intent.vips.includes(vip)) ?? [];
+    if (before && vips.length < before.vips.length) await this.#announce({ ...before, vips }, this.#interfaces);
     const { environment, devices, unreachable } = this.#kernel.observe(intent);
     const { changes, refused } = this.#kernel.applyRouting(intent, devices);
     const transactions = this.#kernel.applyTables([slowPath(intent), fastPath(intent, environment)]);
     this.#intent = intent;
+    this.#interfaces = new Set(environment.interfaces.keys());
     this.#icmp.refresh();
     if (changes + transactions > 0 || this.#appliedAt === undefined) {
       this.#generation++;
@@ -125,7 +138,7 @@ class ProxyProcess implements RunningProxy {
         "programmed",
       );
     }
-    await this.#announce(intent, false);
+    await this.#announce(intent, this.#interfaces);
     this.#report(intent, unreachable);
     if (refused.length > 0) throw new AggregateError(refused, refused.map((error) => error.message).join("; "));
     return undefined;
@@ -134,7 +147,7 @@ class ProxyProcess implements RunningProxy {
   /** The Gateway went, or its parameters did: nothing is attracted; what the kernel has stays for packets under way. */
   async #forgetGateway(): Promise<undefined> {
     const { gateway, log } = this.#options;
-    if (this.#intent) await this.#announce(this.#intent, true);
+    if (this.#intent) await this.#announce(this.#intent, NONE);
     this.#reportOnce(
       `Gateway ${gateway.namespace}/${gateway.name} is not there, is not of our class or has no valid GatewayParameters`,
       log,
@@ -142,8 +155,9 @@ class ProxyProcess implements RunningProxy {
     return undefined;
   }
 
-  async #announce(intent: Intent, withdraw: boolean): Promise<void> {
-    const content = programmedOf(intent, this.#generation, withdraw);
+  /** @param interfaces those that are there; {@link NONE} to withdraw everything. */
+  async #announce(intent: Intent, interfaces: ReadonlySet<string>): Promise<void> {
+    const content = programmedOf(intent, this.#generation, interfaces);
     const text = JSON.stringify(content.vips);
     if (text === this.#written) return;
     await writeProgrammed(this.#options.runDir, content);
@@ -170,7 +184,7 @@ class ProxyProcess implements RunningProxy {
     this.#work.abort();
     await running;
     if (this.#intent) {
-      await this.#announce(this.#intent, true);
+      await this.#announce(this.#intent, NONE);
       log.info({ drainMs }, "withdrawn; waiting for the routers to move");
       await pause(drainMs, new AbortController().signal);
     }

@@ -1,6 +1,8 @@
 import { shortHash } from "#shared/balance/stable-hash.ts";
 import type { BaseChain, Elements, Slots, TableState } from "./table-state.ts";
 
+const SMALLEST_MAP = 1024;
+
 /** Collects one table. Chains are named by their content; equal chains become one. */
 export class TableBuilder {
   readonly #family: "netdev" | "inet";
@@ -33,6 +35,21 @@ export class TableBuilder {
 
   map(name: string, declaration: string): Map<string, string> {
     return this.#elements("map", name, declaration);
+  }
+
+  /**
+   * A map with room for a fixed number of elements, four times as many at each step: the kernel keeps it in a plain hash
+   * table, which answers sooner than one that grows by itself. The name tells the size, because a map keeps its own.
+   */
+  sizedMap(
+    name: string,
+    type: string,
+    count: number,
+  ): { readonly name: string; readonly elements: Map<string, string> } {
+    let size = SMALLEST_MAP;
+    while (size < count) size *= 4;
+    const sized = `${name}-${size}`;
+    return { name: sized, elements: this.map(sized, `type ${type} : verdict; size ${size};`) };
   }
 
   set(name: string, declaration: string, members: Iterable<string>): void {

@@ -13,11 +13,18 @@ interface Way {
   readonly finish: string;
 }
 
-function exactMapDeclaration({ fields, prefix }: Way): string {
+/** The map of flows that are known by VIP, protocol and port. */
+function exactMap(
+  builder: TableBuilder,
+  { fields, prefix }: Way,
+  count: number,
+): { readonly name: string; readonly elements: Map<string, string> } {
+  const name = `${prefix}-exact${fields.family}`;
   const address = fields.family === 4 ? "ipv4_addr" : "ipv6_addr";
-  if (prefix === "flow") return `type ${address} . inet_proto . inet_service : verdict;`;
+  if (prefix === "flow") return builder.sizedMap(name, `${address} . inet_proto . inet_service`, count);
   // Raw expressions have no type name: the kernel is told by the expressions themselves.
-  return `typeof ${fields.family === 4 ? "ip" : "ip6"} daddr . ${fields.protocol} . ${fields.destinationPort} : verdict;`;
+  const key = `${fields.family === 4 ? "ip" : "ip6"} daddr . ${fields.protocol} . ${fields.destinationPort}`;
+  return { name, elements: builder.map(name, `typeof ${key} : verdict;`) };
 }
 
 /** The chain that puts the leg of a flow into the packet's mark, and ends the search. */
@@ -71,10 +78,13 @@ export function dispatch(
   const flows = intent.flows.filter((flow) => flow.family === family);
   const early = sequence(builder, intent, way, flows, "early");
   const late = sequence(builder, intent, way, flows, "late");
-  const map = `${way.prefix}-exact${family}`;
-  const elements = builder.map(map, exactMapDeclaration(way));
-  for (const flow of flows) {
-    if (flow.stage !== "exact") continue;
+  const exact = flows.filter((flow) => flow.stage === "exact");
+  const count = exact.reduce(
+    (sum, flow) => sum + flow.vips.length * flow.protocols.length * flow.destinationPorts.length,
+    0,
+  );
+  const { name: map, elements } = exactMap(builder, way, count);
+  for (const flow of exact) {
     const verdict = `goto ${markChain(builder, intent, way, flow)}`;
     for (const vip of flow.vips) {
       for (const protocol of flow.protocols) {

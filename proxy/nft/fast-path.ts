@@ -75,7 +75,7 @@ function legChain(builder: TableBuilder, intent: Intent, environment: Environmen
 }
 
 function externalChain(builder: TableBuilder, intent: Intent, environment: Environment, family: Family): string {
-  const legs = builder.map(`legs${family}`, "type mark : verdict;");
+  const { name, elements: legs } = builder.sizedMap(`legs${family}`, "mark", intent.legs.size + 1);
   for (const leg of intent.legs.values()) {
     legs.set(String(leg.id), `goto ${legChain(builder, intent, environment, leg, family)}`);
   }
@@ -85,7 +85,7 @@ function externalChain(builder: TableBuilder, intent: Intent, environment: Envir
     "drop",
   ]);
   legs.set(String(REFUSED), `goto ${refused}`);
-  const toLeg = `meta mark vmap @legs${family}`;
+  const toLeg = `meta mark vmap @${name}`;
   const services = intent.serviceNetworks.map((network) => network.interface);
   const inner = smallestMtu(environment, services);
   const guarded = inner !== undefined && inner < largestMtu(environment, intent.externalInterfaces) ? inner : undefined;
@@ -127,10 +127,10 @@ function serviceChain(builder: TableBuilder, intent: Intent, environment: Enviro
   const services = intent.serviceNetworks.map((network) => network.interface);
   const inner = largestMtu(environment, services);
   const guard = guards(builder, family, outer !== undefined && outer < inner ? outer : undefined);
-  const least = smallestMtu(environment, services) ?? 0;
+  const least = smallestMtu(environment, services);
   // Targets learn the service network's MTU from their own interface, but not one that is smaller further on.
   const clamp =
-    least < largestMtu(environment, intent.externalInterfaces)
+    least !== undefined && least < largestMtu(environment, intent.externalInterfaces)
       ? [`tcp flags & (syn | rst) == syn tcp option maxseg size set ${least - (family === 4 ? 40 : 60)}`]
       : [];
   const replies = replyRules(builder, intent, environment, family);

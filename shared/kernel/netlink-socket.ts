@@ -21,6 +21,8 @@ import {
 } from "./netlink-message.ts";
 import { withNetns } from "./network-namespace.ts";
 
+const NETLINK_ROUTE = 0;
+const NETLINK_NETFILTER = 12;
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0x80000;
@@ -77,10 +79,19 @@ export function openNetlink(options: NetlinkOptions = {}): NetlinkSocket {
   return new NetlinkSocket(openRouteSocket(options.netns, 0), options.timeoutMs ?? 5_000);
 }
 
+/** As {@link openNetlink}, to netfilter. */
+export function openNetfilter(options: NetlinkOptions = {}): NetlinkSocket {
+  return new NetlinkSocket(openSocket(options.netns, NETLINK_NETFILTER, 0), options.timeoutMs ?? 5_000);
+}
+
 /** A non-blocking NETLINK_ROUTE descriptor subscribed to a bit mask of groups. */
 export function openRouteSocket(netns: string | undefined, groups: number): number {
+  return openSocket(netns, NETLINK_ROUTE, groups);
+}
+
+function openSocket(netns: string | undefined, protocol: number, groups: number): number {
   return withNetns(netns, () => {
-    const fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    const fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
     if (fd < 0) throw kernelError(lastErrno(), "netlink socket");
     setSocketOption(fd, SOL_SOCKET, SO_RCVBUF, intOption(1 << 20), 4); // the kernel lowers it to net.core.rmem_max
     if (bindSocket(fd, netlinkAddress(groups), 12) < 0) {

@@ -239,7 +239,10 @@ class Resolver {
     const group = [match.family, match.protocols, matchPort, size, attached.invalidWeight, ...backends.sort()].join(
       " ",
     );
-    return { flow, request: { group, size, shares: this.#pending(weights), refused: attached.invalidWeight } };
+    return {
+      flow,
+      request: { group, size, family: match.family, shares: this.#pending(weights), refused: attached.invalidWeight },
+    };
   }
 
   /** Shares whose legs have no id yet; {@link resolve} puts the finished legs in. */

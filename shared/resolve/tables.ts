@@ -1,5 +1,6 @@
 import { type Candidate, lookupTable } from "../balance/maglev.ts";
 import { shortHash } from "../balance/stable-hash.ts";
+import type { Family } from "../net/ip.ts";
 import { type Leg, type LegId, REFUSED, type Table } from "./intent-types.ts";
 
 /** What one flow's table is made of. */
@@ -7,6 +8,7 @@ export interface TableRequest {
   /** Names the flow's backends; does not change when targets come and go. */
   readonly group: string;
   readonly size: number;
+  readonly family: Family;
   readonly shares: readonly { readonly leg: Leg; readonly weight: number }[];
   /** Weight of backends that do not resolve. */
   readonly refused: number;
@@ -32,9 +34,13 @@ export class TableCache {
   }
 }
 
-function contentOf({ size, shares, refused }: TableRequest): string {
+/**
+ * The family is part of it: the slices of a dual-stack Service change one after the other, and a table that both
+ * families shared would part and join again with every pod that comes or goes.
+ */
+function contentOf({ size, family, shares, refused }: TableRequest): string {
   const lines = shares.map(({ leg, weight }) => `${leg.key} ${weight}`).sort();
-  return [size, refused, ...lines].join("\n");
+  return [size, family, refused, ...lines].join("\n");
 }
 
 function buildSlots({ size, shares, refused }: TableRequest): Uint32Array {

@@ -12,7 +12,8 @@ import { Testbed } from "../support/testbed.ts";
 
 const TARGETS = 4;
 const VIP = { 4: "198.51.100.10", 6: "2001:db8:100::10" } as const;
-const CLIENT = { 4: "192.0.2.1", 6: "2001:db8:2::1" } as const;
+/** Beyond the router, from the gateway's point of view: only the routes that routers announced lead there. */
+const CLIENT = { 4: "203.0.113.5", 6: "2001:db8:c::5" } as const;
 /** A router somewhere beyond the client. */
 const BEYOND = { 4: "203.0.113.77", 6: "2001:db8:77::1" } as const;
 const SERVICE_MTU = 1400;
@@ -46,6 +47,7 @@ describe("packets that the fast path cannot treat alone", () => {
     writeFileSync(join(folder, "observer.nft"), OBSERVER);
     bed = new Testbed({ prefix: "cw-p", targets: TARGETS, vips: [VIP[4], VIP[6]], serviceMtu: SERVICE_MTU });
     for (let t = 1; t <= TARGETS; t++) bed.exec(`t${t}`, `nft -f ${join(folder, "observer.nft")}`);
+    for (const address of [`${CLIENT[4]}/32`, `${CLIENT[6]}/128`]) bed.exec("c", `ip addr add ${address} dev lo`);
     intent = await intentOf(scenario({ targets: TARGETS }));
     bed.program(intent);
     for (const family of [4, 6] as const) {
@@ -221,6 +223,17 @@ describe("packets that the fast path cannot treat alone", () => {
         mtu: 0,
         quoted: VIP[family],
       });
+    });
+
+    it("the VIP answers echo requests", async () => {
+      const [name, request, reply] = family === 4 ? (["icmp", 8, 0] as const) : (["icmpv6", 128, 129] as const);
+      const own = family === 4 ? "ip" : "ip6";
+      const rule = `${name} type ${reply} ${own} saddr ${VIP[family]} ${own} daddr ${CLIENT[family]} counter name answers`;
+      const table = `table inet echo${family} { counter answers { }; chain c { type filter hook input priority 0; ${rule}; }; }`;
+      bed.exec("c", `nft '${table}'`);
+      send(family, icmpError(CLIENT[family], VIP[family], new Uint8Array(32), { type: request, rest: [0, 7, 0, 1] }));
+      const answers = (): string => bed.exec("c", `nft list counter inet echo${family} answers`);
+      expect(await until(answers, (text) => text.includes("packets 1"))).toContain("packets 1");
     });
 
     it("packets to a port that no flow wants are dropped and counted, not answered", () => {

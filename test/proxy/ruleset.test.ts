@@ -163,12 +163,13 @@ describe("the kernel holds what the plan says", () => {
       .trim()
       .split("\n")
       .map((line) => line.split(" ").slice(0, 2).join(" "));
-    // One counter, a chain for each family, one element for each family, the slots that move.
+    // One counter; for each family a chain, an element and the slots that move.
     expect(verbs).toEqual([
       "add counter",
       ...["add chain", "add rule", "add rule"],
       ...["add chain", "add rule", "add rule"],
       ...["add element", "add element"],
+      ...["delete element", "add element"],
       ...["delete element", "add element"],
     ]);
     const moved = /delete element netdev causeway lut-\S+ \{ (.*) \}/.exec(text)?.[1]?.split(", ").length ?? 0;
