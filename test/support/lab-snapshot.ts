@@ -16,7 +16,7 @@ export async function labSnapshot(lab: SystemLab): Promise<LabSnapshot> {
     "ip -6 rule",
     "ip route show table all",
     "ip -6 route show table all",
-    "ip -brief address",
+    "ip -o address",
     "nft -s list ruleset",
   ];
   const script = [
@@ -51,14 +51,20 @@ function sorted(title: string, lines: readonly string[]): string[] {
       if (/^\s/.test(line)) entries.at(-1)?.push(line.trim());
       else if (line !== "") entries.push([line.trim()]);
     }
-    return entries.map(([first = "", ...more]) => [first, ...more.sort()].join(" ")).sort();
+    // Link-local addresses come a while after their link; they are the kernel's own affair.
+    const own = entries.filter(([first = ""]) => !/fe80::/.test(first));
+    return own.map(([first = "", ...more]) => [first, ...more.sort()].join(" ")).sort();
   }
-  // The kernel lists chains and sets in the order of their creation.
-  return lines
-    .join("\n")
-    .split("\n\n")
-    .map((part) => part.trim())
-    .sort();
+  return nftParts(lines.join("\n"));
+}
+
+/** Chains, sets, maps and counters of `nft list ruleset`, sorted: the kernel lists them in the order of their creation. */
+export function nftParts(listing: string): string[] {
+  return listing.split(/^(?=table )/m).flatMap((table) => {
+    const [title = "", ...lines] = table.trimEnd().split("\n");
+    const parts = lines.slice(0, -1).join("\n").split("\n\n");
+    return parts.map((part) => `${title} ${part.trim()}`).sort();
+  });
 }
 
 const entrySchema = z.object({ msg: z.string(), changes: z.int().optional(), transactions: z.int().optional() });

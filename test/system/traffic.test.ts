@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runExplain } from "../../cli/run-explain.ts";
 import { conntrackEntries } from "../support/conntrack.ts";
+import { nftParts } from "../support/lab-snapshot.ts";
 import { chiSquare } from "../support/shares.ts";
 import { type AskedFlow, at, SystemLab, until } from "../support/system-lab.ts";
 import { ECHO_PORT, TRACK_PORT, TWO_TRACKS } from "../support/two-tracks.ts";
@@ -169,12 +170,7 @@ describe("a flat service network", () => {
       GATEWAYS.map(async (node) => {
         const text = await lab.exec(node, "nft", "-s", "list", "ruleset");
         expect(text.length).toBeGreaterThan(50_000);
-        return text.split(/^(?=table )/m).map((table) =>
-          table
-            .split("\n\n")
-            .map((part) => part.trim().replace(/\n}$/, ""))
-            .sort(),
-        );
+        return nftParts(text);
       }),
     );
     expect(a).toEqual(b);
