@@ -70,7 +70,6 @@ export class GobgpdProcess {
         `${socket} is too long for a unix socket (${MAX_SOCKET_PATH} bytes); use a shorter runDir`,
       );
     }
-    const version = await versionOf(gobgpd);
     const pidFile = join(runDir, "gobgpd.pid");
     await endLeftOver(pidFile, socket, log);
     await rm(socket, { force: true });
@@ -83,16 +82,18 @@ export class GobgpdProcess {
       child.once("exit", (code, signal) => resolve(signal === null ? `exit code ${code}` : `killed by ${signal}`));
     });
     for (const stream of [child.stdout, child.stderr]) relay(stream, log);
-    if (child.pid === undefined) throw new GobgpdStartError(`cannot start ${setpriv}: ${await exited}`);
-    const daemon = new GobgpdProcess(child, { pid: child.pid, version, socket, exited });
+    const { pid } = child;
+    if (pid === undefined) throw new GobgpdStartError(`cannot start ${setpriv}: ${await exited}`);
     try {
-      await writeFile(pidFile, `${child.pid}\n`);
-      await daemon.#listening();
+      await writeFile(pidFile, `${pid}\n`);
+      // Asked while it starts: another 50 ms less until the sessions begin.
+      const [version] = await Promise.all([versionOf(gobgpd), listening(socket, exited)]);
+      return new GobgpdProcess(child, { pid, version, socket, exited });
     } catch (error) {
-      await daemon.kill();
+      child.kill("SIGKILL");
+      await exited;
       throw error;
     }
-    return daemon;
   }
 
   /** Asks it to end its sessions and itself, and makes sure. */
@@ -105,18 +106,18 @@ export class GobgpdProcess {
     this.#child.kill("SIGKILL");
     await this.exited;
   }
+}
 
-  async #listening(): Promise<void> {
-    const limit = AbortSignal.timeout(START_LIMIT_MS);
-    let ended: string | undefined;
-    void this.exited.then((reason) => {
-      ended = reason;
-    });
-    while (!(await accepts(this.socket))) {
-      if (ended !== undefined) throw new GobgpdStartError(`gobgpd ended while starting: ${ended}`);
-      if (limit.aborted) throw new GobgpdStartError(`gobgpd did not listen on ${this.socket} in ${START_LIMIT_MS} ms`);
-      await pause(20, limit);
-    }
+async function listening(socket: string, exited: Promise<string>): Promise<void> {
+  const limit = AbortSignal.timeout(START_LIMIT_MS);
+  let ended: string | undefined;
+  void exited.then((reason) => {
+    ended = reason;
+  });
+  while (!(await accepts(socket))) {
+    if (ended !== undefined) throw new GobgpdStartError(`gobgpd ended while starting: ${ended}`);
+    if (limit.aborted) throw new GobgpdStartError(`gobgpd did not listen on ${socket} in ${START_LIMIT_MS} ms`);
+    await pause(20, limit);
   }
 }
 

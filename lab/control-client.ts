@@ -56,6 +56,6 @@ export async function waitConverged(
           `(logs: ${folder.logs})`,
       );
     }
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

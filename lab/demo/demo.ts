@@ -8,7 +8,7 @@ import { showLive } from "./live.ts";
 import { sendOnce } from "./once.ts";
 
 /** Stable for this long counts as converged. */
-const SETTLE_MS = 600;
+const SETTLE_MS = 400;
 
 /** `npm start`: builds a lab in the foreground, shows it (or tests it once), and tears it down. @returns the exit code. */
 export async function demo(options: { name: string; topology: string; once: boolean }): Promise<number> {

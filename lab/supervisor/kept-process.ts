@@ -7,7 +7,7 @@ const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 5000;
 /** A process that lived this long starts over with the shortest delay when it dies. */
 const HEALTHY_AFTER_MS = 10_000;
-const PROBE_WHILE_NOT_READY_MS = 100;
+const PROBE_WHILE_NOT_READY_MS = 50;
 const PROBE_WHILE_READY_MS = 1000;
 
 export interface KeptProcessOptions {

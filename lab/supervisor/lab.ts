@@ -18,6 +18,9 @@ import { runCommand } from "./run-command.ts";
 /** Frontends withdraw and wait for their peers to move before they end. */
 const WITHDRAW_GRACE_MS = 5000;
 const GRACE_MS = 2000;
+/** What speaks BGP is started this long before the rest, or until it is ready: routers take up to a second to connect. */
+const HEAD_START_MS = 1000;
+const SPEAKERS = ["bird", "frontend"];
 
 export interface LabOptions {
   readonly folder: LabFolder;
@@ -55,8 +58,18 @@ export class Lab {
     await buildNetwork(topology);
     const lab = new Lab(options);
     lab.#kubelet.start();
-    for (const process of lab.#processes) process.start();
+    await lab.#start();
     return lab;
+  }
+
+  async #start(): Promise<void> {
+    const speakers = this.#processes.filter(({ name }) => SPEAKERS.includes(name));
+    for (const process of speakers) process.start();
+    const deadline = performance.now() + HEAD_START_MS;
+    while (!speakers.every(({ ready }) => ready) && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    for (const process of this.#processes) process.start();
   }
 
   async status(): Promise<LabStatus> {
@@ -69,7 +82,10 @@ export class Lab {
         .filter(({ name }) => !this.#stopped.has(name))
         .map(({ name, spec }) => instanceStatus(folder, name, spec.gateway, spec.run)),
     );
-    const routers = topology.nodes.filter(({ spec }) => spec.role === "router").map(({ name }) => name);
+    // Routes are those of VIPs: before there are any, nobody asks.
+    const routers = instances.some(({ proxy }) => (proxy?.vips.length ?? 0) > 0)
+      ? topology.nodes.filter(({ spec }) => spec.role === "router").map(({ name }) => name)
+      : [];
     const routes = new Map(
       await Promise.all(routers.map(async (router) => [router, await routerRoutes(topology, router)] as const)),
     );
