@@ -174,7 +174,10 @@ interface TableRoute {
 /** Prefix to sorted next hops of the return table, as `ip route` lists it. */
 export function returnTable(): Record<string, string[]> {
   const list = (family: string): TableRoute[] =>
-    JSON.parse(sh(`ip -N -j ${family} route show table 7701 proto 201 || true`) || "[]");
+    // Before the family's first route there is no table, and what `ip` prints is half a list.
+    JSON.parse(
+      sh(`routes=$(ip -N -j ${family} route show table 7701 proto 201) && echo "$routes" || echo "[]"`) || "[]",
+    );
   const entries = [...list("-4"), ...list("-6")].map((route): [string, string[]] => [
     route.dst === "default"
       ? `${route.gateway ?? route.nexthops?.[0]?.gateway}`.includes(":")
