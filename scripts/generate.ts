@@ -1,0 +1,15 @@
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { crdFiles } from "#shared/api/crd.ts";
+
+/*
+ * `npm run generate`: writes deploy/crds from the schemas of shared/api. What lies there and is not generated goes.
+ */
+
+const folder = fileURLToPath(new URL("../deploy/crds", import.meta.url));
+mkdirSync(folder, { recursive: true });
+const files = crdFiles();
+const names = new Set(files.map(({ name }) => name));
+for (const name of readdirSync(folder)) if (!names.has(name)) rmSync(join(folder, name), { recursive: true });
+for (const { name, text } of files) writeFileSync(join(folder, name), text);

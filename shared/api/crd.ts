@@ -1,0 +1,84 @@
+import { stringify } from "yaml";
+import { CRD_METADATA } from "./crd-metadata.ts";
+import { type StructuralSchema, structuralSchema } from "./crd-schema.ts";
+import { KINDS } from "./kinds.ts";
+import { API_GROUP, API_VERSION } from "./names.ts";
+
+/** A generated file. */
+export interface CrdFile {
+  /** In the folder of the definitions. */
+  readonly name: string;
+  readonly text: string;
+}
+
+const HEADER = "# Generated from shared/api by `npm run generate`. Do not edit. Needs Kubernetes 1.31.\n";
+const [, VERSION = ""] = API_VERSION.split("/");
+
+export type CrdKind = keyof typeof CRD_METADATA;
+export const CRD_KINDS = ["GatewayParameters", "AddressPool", "BgpPeer", "FlowRoute"] as const satisfies CrdKind[];
+
+/** The structural schema of one of our kinds. */
+export function crdSchema(kind: CrdKind): StructuralSchema {
+  const { description, additions } = CRD_METADATA[kind];
+  return { ...structuralSchema(KINDS[kind].schema, additions), description };
+}
+
+/** The CustomResourceDefinition (apiextensions.k8s.io/v1) of one of our kinds. */
+export function customResourceDefinition(kind: CrdKind) {
+  const { shortName, columns } = CRD_METADATA[kind];
+  const { plural, namespaced } = KINDS[kind];
+  return {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: `${plural}.${API_GROUP}`, labels: { "app.kubernetes.io/part-of": "causeway" } },
+    spec: {
+      group: API_GROUP,
+      names: {
+        kind,
+        listKind: `${kind}List`,
+        plural,
+        singular: kind.toLowerCase(),
+        shortNames: [shortName],
+        categories: ["causeway"],
+      },
+      scope: namespaced ? "Namespaced" : "Cluster",
+      versions: [
+        {
+          name: VERSION,
+          served: true,
+          storage: true,
+          additionalPrinterColumns: columns,
+          subresources: { status: {} },
+          schema: { openAPIV3Schema: crdSchema(kind) },
+        },
+      ],
+    },
+  };
+}
+
+/** What `deploy/crds` holds. */
+export function crdFiles(): readonly CrdFile[] {
+  const definitions = CRD_KINDS.map((kind) => {
+    const text = stringify(customResourceDefinition(kind), { aliasDuplicateObjects: false, lineWidth: 0 });
+    return { name: `${KINDS[kind].plural}.yaml`, text: HEADER + text };
+  }).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const kustomization = {
+    apiVersion: "kustomize.config.k8s.io/v1beta1",
+    kind: "Kustomization",
+    resources: definitions.map(({ name }) => name),
+  };
+  return [...definitions, { name: "kustomization.yaml", text: HEADER + stringify(kustomization) }];
+}
+
+/** What the API server lets through although it makes no sense, by kind and field: it is refused in status. */
+export function refusedInStatus(): readonly {
+  readonly kind: CrdKind;
+  readonly field: string;
+  readonly what: string;
+}[] {
+  return CRD_KINDS.flatMap((kind) =>
+    Object.entries(CRD_METADATA[kind].additions).flatMap(([field, { slips = [] }]) =>
+      slips.map((what) => ({ kind, field, what })),
+    ),
+  );
+}
