@@ -37,7 +37,10 @@ export interface FolderWatchOptions {
 }
 
 interface Folder {
-  /** Device and inode that `watcher` looks at: a folder may be swapped under its name. */
+  /**
+   * Device, inode and birth of what `watcher` looks at: a folder may be swapped under its name, and one that is removed and
+   * made anew often gets the old inode's number.
+   */
   readonly id: string;
   readonly watcher: FSWatcher | undefined;
   readonly files: Map<string, string>;
@@ -185,8 +188,8 @@ export class FolderWatch {
     let entries: Dirent[];
     let id: string;
     try {
-      const { dev, ino } = statSync(full, { bigint: true });
-      id = `${dev}:${ino}`;
+      const { dev, ino, birthtimeNs } = statSync(full, { bigint: true });
+      id = `${dev}:${ino}:${birthtimeNs}`;
       const above = this.#idsAbove(path);
       if (above.includes(id) || above.length > MAX_DEPTH) return;
       // Watched before it is read: what changes in between comes as an event.
