@@ -125,8 +125,10 @@ class ProxyProcess implements RunningProxy {
     const vips = before?.vips.filter((vip) => intent.vips.includes(vip)) ?? [];
     if (before && vips.length < before.vips.length) await this.#announce({ ...before, vips }, this.#interfaces);
     const { environment, devices, unreachable } = this.#kernel.observe(intent);
+    const foreign = this.#appliedAt !== undefined && this.#kernel.changedByOthers();
     const { changes, refused } = this.#kernel.applyRouting(intent, devices);
     const transactions = this.#kernel.applyTables([slowPath(intent), fastPath(intent, environment)]);
+    if (foreign && transactions > 0) log.warn({ transactions }, "the ruleset was changed by somebody else; repaired");
     this.#intent = intent;
     this.#interfaces = new Set(environment.interfaces.keys());
     this.#icmp.refresh();
