@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { Pod } from "#shared/api/core.ts";
 import { NETWORK_STATUS_ANNOTATION } from "#shared/api/names.ts";
 import { type Family, familyOf, type Ip, parseIp } from "#shared/net/ip.ts";
+import { parseJson } from "#shared/resolve/parse-json.ts";
 
 /** One attachment of a pod to a network, as Multus wrote it on the pod. */
 export interface PodAttachment {
@@ -18,15 +19,6 @@ const attachmentSchema = z.looseObject({
   interface: z.string().regex(/^[^\s/:"\\]{1,15}$/),
   ips: z.array(z.string()).nullish(),
 });
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-}
 
 /** The attachments that can be used: those that name their interface. None where the annotation is missing or broken. */
 export function podAttachments(pod: Pod): readonly PodAttachment[] {

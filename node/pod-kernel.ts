@@ -1,4 +1,5 @@
 import { ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
+import { vipAddresses } from "#shared/instance/vip-addresses.ts";
 import { applyAddresses, listAddresses } from "#shared/kernel/addresses.ts";
 import type { FailedChange, Plan } from "#shared/kernel/apply-plan.ts";
 import { KernelNotFoundError } from "#shared/kernel/kernel-error.ts";
@@ -14,7 +15,7 @@ import type { Ip } from "#shared/net/ip.ts";
 import type { PodNetwork, ReturnPath } from "./desired-pod-network.ts";
 import { ownNetns } from "./netns-identity.ts";
 import type { PodRecord } from "./pod-records.ts";
-import { isOurPriority, isOurTable, podAddresses, podRoutes, podRules, podSysctls } from "./pod-routing.ts";
+import { isOurPriority, isOurTable, podRoutes, podRules, podSysctls } from "./pod-routing.ts";
 
 /** A pod that is not selected. */
 export const NO_NETWORK: PodNetwork = { vips: [], paths: [], problems: [] };
@@ -143,7 +144,7 @@ class PodWork {
 
   /** A VIP that somebody else has put there serves as well, and is not ours to remove. */
   #addresses(loopback: number): void {
-    const desired = podAddresses(this.#wanted, loopback);
+    const desired = vipAddresses(this.#wanted.vips, loopback);
     const present = listAddresses(this.#socket, { ifindex: loopback });
     const ours = present.filter(({ protocol }) => protocol === ROUTE_PROTOCOL);
     const plan = { ...planAddresses(desired, ours), add: planAddresses(desired, present).add };

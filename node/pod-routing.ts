@@ -1,9 +1,8 @@
 import { digest } from "#shared/balance/stable-hash.ts";
 import { ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
-import type { InterfaceAddress } from "#shared/kernel/addresses.ts";
 import type { Route } from "#shared/kernel/routes.ts";
 import type { Rule } from "#shared/kernel/rules.ts";
-import { bitsOf, FAMILIES, type Family, familyOf, type Ip } from "#shared/net/ip.ts";
+import { bitsOf, FAMILIES, type Family, type Ip } from "#shared/net/ip.ts";
 import type { PodNetwork, ReturnHop, ReturnPath } from "./desired-pod-network.ts";
 
 /*
@@ -91,18 +90,6 @@ export function podRoutes({ paths }: PodNetwork, ifindex: (name: string) => numb
     }
   }
   return { routes, kept };
-}
-
-/** VIPs on the loopback, usable at once. */
-export function podAddresses({ vips }: PodNetwork, loopback: number): readonly InterfaceAddress[] {
-  return vips.map((vip) => ({
-    ifindex: loopback,
-    address: vip,
-    prefixLength: bitsOf(familyOf(vip)),
-    scope: "global",
-    noDad: true,
-    protocol: ROUTE_PROTOCOL,
-  }));
 }
 
 /** A setting that must be one of `accepted`, and is made `value` where it is not. */

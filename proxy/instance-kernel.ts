@@ -1,5 +1,6 @@
 import { Nftables, NftError, NftNotFoundError } from "nftables-ts";
 import { RETURN_TABLE, ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
+import { vipAddresses } from "#shared/instance/vip-addresses.ts";
 import { applyAddresses, listAddresses } from "#shared/kernel/addresses.ts";
 import type { FailedChange } from "#shared/kernel/apply-plan.ts";
 import { KernelNotFoundError } from "#shared/kernel/kernel-error.ts";
@@ -20,7 +21,7 @@ import type { Environment } from "./nft/environment.ts";
 import { plan } from "./nft/plan.ts";
 import { readTable } from "./nft/read-table.ts";
 import { asListed, type ListedTable, type TableState } from "./nft/table-state.ts";
-import { LOCAL_TABLE, type RoutingDevices, routingRoutes, routingRules, sysctls, vipAddresses } from "./routing.ts";
+import { LOCAL_TABLE, type RoutingDevices, routingRoutes, routingRules, sysctls } from "./routing.ts";
 
 /** What came of bringing routes, rules, addresses and settings to what is wanted. */
 export interface RoutingOutcome {

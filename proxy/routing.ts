@@ -1,8 +1,7 @@
 import { ICMP_MARK, ICMP_TABLE, RETURN_MARK, RETURN_TABLE, ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
-import type { InterfaceAddress } from "#shared/kernel/addresses.ts";
 import type { Route } from "#shared/kernel/routes.ts";
 import type { Rule } from "#shared/kernel/rules.ts";
-import { bitsOf, FAMILIES, type Family, familyOf, type Ip } from "#shared/net/ip.ts";
+import { FAMILIES, type Family, type Ip } from "#shared/net/ip.ts";
 import type { Intent, Leg } from "#shared/resolve/intent-types.ts";
 
 /** The kernel's own table of local addresses. */
@@ -106,18 +105,6 @@ export function routingRoutes(intent: Intent, devices: RoutingDevices): readonly
     }
   }
   return routes;
-}
-
-/** VIPs on the loopback: the stack answers echo requests for them. */
-export function vipAddresses(vips: readonly Ip[], loopback: number): readonly InterfaceAddress[] {
-  return vips.map((vip) => ({
-    ifindex: loopback,
-    address: vip,
-    prefixLength: bitsOf(familyOf(vip)),
-    scope: "global",
-    noDad: true,
-    protocol: ROUTE_PROTOCOL,
-  }));
 }
 
 /** Settings of the network namespace that forwarding needs: sysctl path and value. */

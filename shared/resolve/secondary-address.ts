@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { Pod } from "../api/core.ts";
 import { NETWORK_STATUS_ANNOTATION } from "../api/names.ts";
 import { type Family, familyOf, type Ip, parseIp } from "../net/ip.ts";
+import { parseJson } from "./parse-json.ts";
 
 /** A service network, as the annotation of a Service names it. */
 export interface NetworkRef {
@@ -43,15 +44,6 @@ export type SecondaryAddresses =
 
 function problem(text: string): SecondaryAddresses {
   return { problem: `annotation ${NETWORK_STATUS_ANNOTATION} ${text}` };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }
 
 /** The addresses of one attachment: the first of each family, as a pod has one `podIP` of each. */

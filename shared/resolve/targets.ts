@@ -2,6 +2,7 @@ import type { Endpoint, EndpointSlice, Service } from "../api/core.ts";
 import { SERVICE_NETWORK_ANNOTATION, SLICE_MANAGED_BY_LABEL, SLICE_SERVICE_LABEL } from "../api/names.ts";
 import type { Protocol } from "../api/routes.ts";
 import type { Family, Ip } from "../net/ip.ts";
+import { parseNetworkRef } from "./secondary-address.ts";
 
 /** A Service's annotation `[namespace/]network[@interface]`, read. */
 export interface ServiceNetworkRef {
@@ -15,9 +16,8 @@ export interface ServiceNetworkRef {
 export function serviceNetwork(service: Service): ServiceNetworkRef | undefined | null {
   const text = service.metadata.annotations[SERVICE_NETWORK_ANNOTATION];
   if (text === undefined) return undefined;
-  const match = /^(?:([a-z0-9][-a-z0-9.]*)\/)?([a-z0-9][-a-z0-9.]*)(?:@([^\s/:@]{1,15}))?$/.exec(text.trim());
-  if (match?.[2] === undefined) return null;
-  return { network: `${match[1] ?? service.metadata.namespace}/${match[2]}`, interface: match[3] };
+  const ref = parseNetworkRef(text, service.metadata.namespace);
+  return ref === undefined ? null : { network: `${ref.namespace}/${ref.name}`, interface: ref.interface };
 }
 
 /** A ready endpoint of a Service in one family. */
