@@ -1,15 +1,17 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
 
 /** What a lab must leave as it was; every part is a sorted list, so that a difference shows what was left behind. */
 export type MachineState = Readonly<Record<string, readonly string[]>>;
 
-/** Folders that programs write to by habit, beside the state folder that a lab was given. */
-const FOLDERS = ["/run", "/run/netns", "/run/lock", "/var/run", "/etc/netns", "/dev/shm", "/tmp", tmpdir(), homedir()];
+/** Folders of the sandbox's own. */
+const FOLDERS = ["/run", "/run/netns", "/run/lock"];
+/** Folders that other programs of the machine use as well; of these only what sounds like a lab's. */
+const SHARED_FOLDERS = ["/tmp", "/dev/shm", "/var/tmp", "/etc/netns"];
+const LAB_NAMES = /causeway|netns|lab|bird|gobgp|nft|gateway|target|router/i;
 
-/** Looks at the whole machine as this process sees it. @param ours Paths that are the test's own. */
-export function machineState(ours: readonly string[]): MachineState {
+/** Looks at the whole machine as this process sees it. */
+export function machineState(): MachineState {
   const pids = readdirSync("/proc").filter((entry) => /^[0-9]+$/.test(entry));
   const of = <T>(pid: string, look: (path: string) => T): T[] => {
     try {
@@ -42,15 +44,19 @@ export function machineState(ours: readonly string[]): MachineState {
     sysctls: ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.ip_local_port_range"].map((key) =>
       readFileSync(`/proc/sys/${key.replaceAll(".", "/")}`, "utf8").trim(),
     ),
-    files: FOLDERS.flatMap((folder) => namesIn(folder).map((name) => `${folder}/${name}`))
-      .filter((path) => !ours.some((own) => path.startsWith(own)))
-      .sort(),
+    files: [
+      // mount(8) makes /run/mount for itself wherever somebody mounts for the first time since the machine started.
+      ...FOLDERS.flatMap(pathsIn).filter((path) => path !== "/run/mount"),
+      ...SHARED_FOLDERS.flatMap((folder) =>
+        pathsIn(folder).filter((path) => LAB_NAMES.test(path.slice(folder.length))),
+      ),
+    ].sort(),
   };
 }
 
-function namesIn(folder: string): string[] {
+function pathsIn(folder: string): string[] {
   try {
-    return readdirSync(folder);
+    return readdirSync(folder).map((name) => `${folder}/${name}`);
   } catch {
     // Not every machine has every folder.
     return [];

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -80,6 +80,7 @@ export class SystemLab {
     if (topology !== undefined) edit(join(source, "topology.yaml"), topology);
     for (const [file, change] of Object.entries(manifests)) edit(join(source, "manifests", file), change);
     const lab = new SystemLab(home, name);
+    for (const folder of [lab.home, lab.temporary]) mkdirSync(folder);
     const { code, stdout, stderr } = await lab.run("lab", "up", "--name", name, "-t", source, "--wait");
     if (code === 0) return lab;
     await lab.close();
@@ -91,9 +92,14 @@ export class SystemLab {
     return join(this.#home, "labs", this.name);
   }
 
-  /** As `CAUSEWAY_STATE`. */
-  get stateHome(): string {
-    return this.#home;
+  /** `HOME` of every command: nothing of the lab belongs there. */
+  get home(): string {
+    return join(this.#home, "home");
+  }
+
+  /** `TMPDIR` of every command: nothing of the lab belongs there. */
+  get temporary(): string {
+    return join(this.#home, "tmp");
   }
 
   manifest(file: string): string {
@@ -124,7 +130,7 @@ export class SystemLab {
 
   spawn(args: readonly string[]): ChildProcess {
     const child = spawn("sh", [CAUSEWAY, ...args], {
-      env: { ...process.env, CAUSEWAY_STATE: this.#home },
+      env: { ...process.env, CAUSEWAY_STATE: this.#home, HOME: this.home, TMPDIR: this.temporary },
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#children.add(child);

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { z } from "zod";
@@ -22,15 +22,16 @@ describe("a whole lab that has carried traffic leaves the machine as it was", ()
     return lab;
   }
 
-  /** Other programs come and go on a machine; what the lab has left would stay. */
-  async function expectAsBefore(before: MachineState, ours: readonly string[]): Promise<void> {
+  /** Waits until nothing is left, beside the lab's own folder. */
+  async function expectAsBefore(before: MachineState, used: SystemLab): Promise<void> {
     await until(
-      () => extra(before, machineState(ours)),
+      () => extra(before, machineState()),
       (left) => left.length === 0,
       10_000,
       (left) => `left behind:\n${left.join("\n")}`,
       100,
     );
+    expect([used.home, used.temporary].flatMap((folder) => readdirSync(folder))).toEqual([]);
   }
 
   function extra(before: MachineState, now: MachineState): string[] {
@@ -49,22 +50,22 @@ describe("a whole lab that has carried traffic leaves the machine as it was", ()
 
   /** Promise: `causeway lab down` takes every process, mount, namespace, link, rule, table and file along. */
   it("when it is taken down", async () => {
-    const before = machineState([]);
+    const before = machineState();
     const used = await startedAndUsed();
     // Negative control: the look sees a lab that runs.
-    const during = extra(before, machineState([used.stateHome]));
+    const during = extra(before, machineState());
     for (const part of ["processes", "namespaces"]) expect(during.some((line) => line.startsWith(part))).toBe(true);
     expect(during.filter((line) => !/^(processes|namespaces): /.test(line))).toEqual([]);
     await used.lab("down");
-    await expectAsBefore(before, [used.stateHome]);
+    await expectAsBefore(before, used);
   });
 
   /** Promise: even `kill -9` of what holds the lab leaves nothing but its own folder. */
   it("when it is killed", async () => {
-    const before = machineState([]);
+    const before = machineState();
     const used = await startedAndUsed();
     const { owner } = infoSchema.parse(JSON.parse(readFileSync(join(used.folder, "lab.json"), "utf8")));
     process.kill(owner.pid, "SIGKILL");
-    await expectAsBefore(before, [used.stateHome]);
+    await expectAsBefore(before, used);
   });
 });
