@@ -1,11 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ICMP_TABLE, RETURN_TABLE, ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
+import { vipAddresses } from "#shared/instance/vip-addresses.ts";
 import type { Rule } from "#shared/kernel/rules.ts";
 import { FAMILIES, type Family, ip } from "#shared/net/ip.ts";
 import type { Intent, Leg } from "#shared/resolve/intent-types.ts";
 import { intentOf, scenario } from "../test/support/scenario.ts";
-import { LOCAL_TABLE, routingRoutes, routingRules, sysctls, vipAddresses } from "./routing.ts";
+import { LOCAL_TABLE, routingRoutes, routingRules, sysctls } from "./routing.ts";
 
 const dsr = await intentOf(scenario({ targets: 2 }));
 const nat = await intentOf(scenario({ targets: 2, mode: "NAT" }));
