@@ -90,12 +90,24 @@ export const bgpPeerSchema = z.strictObject({
         .describe("Graceful restart (RFC 4724): routers keep our routes while an instance restarts."),
       bfd: z
         .strictObject({
-          enabled: z.boolean().default(false).describe("Whether BFD runs beside the session."),
-          intervalMs: z.int().min(10).max(60_000).default(300).describe("Time between packets, in milliseconds."),
-          multiplier: z.int().min(2).max(255).default(3).describe("Packets that may be missed."),
+          enabled: z.boolean().default(false).describe("Whether BFD watches the router."),
+          intervalMs: z
+            .int()
+            .min(10)
+            .max(60_000)
+            .default(300)
+            .describe("Wanted time between packets, both ways, in milliseconds."),
+          multiplier: z
+            .int()
+            .min(2)
+            .max(255)
+            .default(3)
+            .describe("So many intervals without a packet, and the router is lost."),
         })
         .prefault({})
-        .describe("BFD (RFC 5880) beside the session."),
+        .describe(
+          "BFD (RFC 5880, 5881) with a router on the link: one that is lost is not used until BFD is up again; a static one not before it is up.",
+        ),
       advertise: z
         .strictObject({
           communities: z.array(communityField).max(64).default([]).describe("Communities such as 65000:100."),
@@ -147,9 +159,18 @@ export const bgpPeerSchema = z.strictObject({
         .array(
           z.looseObject({
             name: z.string().describe("Pod of the gateway instance."),
-            state: z.string().describe("Established, Connecting, PrefixLimit, Static or Refused."),
+            state: z.string().describe("Established, Connecting, PrefixLimit, Static, BfdDown or Refused."),
             since: z.string().optional().describe("When the state was reached."),
             message: z.string().optional().describe("What the instance tries, or why it cannot."),
+            bfd: z
+              .looseObject({
+                state: z.string().describe("AdminDown, Down, Init or Up (RFC 5880)."),
+                remoteState: z.string().optional().describe("The state that the router says it is in."),
+                falls: z.int().optional().describe("How often it fell since it began."),
+                message: z.string().optional().describe("Why it fell last, or cannot work."),
+              })
+              .optional()
+              .describe("BFD with the router; absent without."),
           }),
         )
         .default([])

@@ -156,7 +156,6 @@ export const CRD_METADATA: Readonly<
             fieldPath: ".addresses",
           },
         ],
-        slips: ["a range that overlaps a prefix or a range of the same pool"],
       },
       "spec.addresses[]": {
         keywords: { maxLength: 100 },
@@ -168,7 +167,10 @@ export const CRD_METADATA: Readonly<
             message: "must be a prefix or a range, for example 192.0.2.0/24 or 192.0.2.10-192.0.2.20",
           },
         ],
-        slips: ["a range of addresses that runs backwards"],
+        slips: [
+          "a range of addresses that runs backwards",
+          "a range that overlaps a prefix or a range of the same pool",
+        ],
       },
       ...conditionsAt("status.conditions"),
     },

@@ -90,7 +90,10 @@ const PROTOCOLS = ["TCP", "UDP", "SCTP"] as const;
 export const protocolField = z.enum(PROTOCOLS);
 export type Protocol = z.infer<typeof protocolField>;
 
-const hexField = z.string().regex(/^0x[0-9a-fA-F]{1,8}$/, "must be hexadecimal, at most 32 bits, for example 0x1f");
+/** Ends the judgement of a match when it is none: what compares mask and value counts with numbers. */
+const hexField = z
+  .string()
+  .regex(/^0x[0-9a-fA-F]{1,8}$/, { error: "must be hexadecimal, at most 32 bits, for example 0x1f", abort: true });
 
 /**
  * Bytes that a packet must hold: `width` bytes at `offset` bytes from the beginning of the transport header, masked,

@@ -310,6 +310,7 @@ export const SAMPLES: readonly Sample[] = [
       [["spec", "match", "sourcePorts", 0], 65_536],
       [["spec", "match", "byteMatches", 0, "width"], 3],
       [["spec", "match", "byteMatches", 0, "mask"], "0xff000"],
+      [["spec", "match", "byteMatches", 0, "mask"], "ff00"],
       [["spec", "match", "byteMatches", 0, "value"], "0x1234"],
       [["spec", "match", "byteMatches", 0, "value"], "1200"],
       [["spec", "match", "byteMatches", 0, "offset"], 1025],
