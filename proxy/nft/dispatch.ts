@@ -33,7 +33,7 @@ function markChain(builder: TableBuilder, intent: Intent, way: Way, flow: Flow):
   const table = flow.table === undefined ? undefined : intent.tables.get(flow.table);
   if (table === undefined) return builder.chain("none", [count, builder.count(NO_TARGET), "drop"]);
   const hash = hashExpression(way.fields, flow, table.size, intent.hashSeed);
-  const rules = [count, `meta mark set ${hash}`, `meta mark set meta mark map @${table.name}`, way.finish];
+  const rules = [count, `meta mark set ${hash} map @${table.name}`, way.finish];
   return builder.chain(way.prefix, rules);
 }
 

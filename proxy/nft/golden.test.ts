@@ -4,6 +4,7 @@ import { type Intent, REFUSED } from "#shared/resolve/intent-types.ts";
 import { intentOf, type ScenarioOptions, scenario } from "../../test/support/scenario.ts";
 import type { Environment } from "./environment.ts";
 import { fastPath } from "./fast-path.ts";
+import { SLOT } from "./slot-key.ts";
 import { slowPath } from "./slow-path.ts";
 import type { TableState } from "./table-state.ts";
 
@@ -35,7 +36,7 @@ function render(table: TableState, intent: Intent): string {
     const owners = [...counts]
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([owner, count]) => `# ${owner}: ${count} slots`);
-    return block(`map ${name}`, [`type mark : mark; size ${slots.length};`, ...owners]);
+    return block(`map ${name}`, [`typeof ${SLOT} : meta mark; size ${slots.length};`, ...owners]);
   });
   const maps = [...table.maps].flatMap(([name, { kind, declaration, elements }]) => {
     const entries = [...elements].map(([key, value]) => {

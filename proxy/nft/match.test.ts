@@ -70,7 +70,7 @@ test("the fields of a quoted packet lie within what every ICMP error quotes: its
 
 test("the hash is of all four fields, or of the source alone", () => {
   expect(hashExpression(packetFields(4), flow(), 997, 0x1f)).toBe(
-    "jhash ip saddr . ip daddr . th sport . th dport mod 997 seed 0x1f",
+    "jhash @nh,96,64 . th sport . th dport mod 997 seed 0x1f",
   );
   expect(hashExpression(quotedFields(6), flow({ hash: "source" }), 997, 0)).toBe("jhash @th,256,128 mod 997 seed 0x0");
 });

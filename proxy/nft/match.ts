@@ -10,6 +10,11 @@ export interface Fields {
   readonly sourcePort: string;
   readonly destinationPort: string;
   readonly protocol: string;
+  /**
+   * Source, and source then destination, for the flow's hash: as offsets, because `ip saddr` makes nft test each packet's
+   * protocol again, where only packets of the family come.
+   */
+  readonly hashed: { readonly source: string; readonly addresses: string };
   /** Whether expressions are raw offsets: addresses and protocols are then written as plain integers. */
   readonly raw: boolean;
 }
@@ -28,6 +33,10 @@ export function packetFields(family: Family): Fields {
     sourcePort: "th sport",
     destinationPort: "th dport",
     protocol: "meta l4proto",
+    hashed:
+      family === 4
+        ? { source: "@nh,96,32", addresses: "@nh,96,64" }
+        : { source: "@nh,64,128", addresses: "@nh,64,128 . @nh,192,128" },
     raw: false,
   };
 }
@@ -46,6 +55,7 @@ export function quotedFields(family: Family): Fields {
         sourcePort: "@th,240,16",
         destinationPort: "@th,224,16",
         protocol: "@th,136,8",
+        hashed: { source: "@th,192,32", addresses: "@th,192,32 . @th,160,32" },
         raw: true,
       }
     : {
@@ -55,6 +65,7 @@ export function quotedFields(family: Family): Fields {
         sourcePort: "@th,400,16",
         destinationPort: "@th,384,16",
         protocol: "@th,112,8",
+        hashed: { source: "@th,256,128", addresses: "@th,256,128 . @th,128,128" },
         raw: true,
       };
 }
@@ -102,6 +113,7 @@ export function conditions(fields: Fields, flow: Flow): string {
 
 /** nft's hash of a flow, `jhash FIELDS mod SIZE seed SEED`. */
 export function hashExpression(fields: Fields, flow: Flow, size: number, seed: number): string {
-  const tuple = [fields.source, fields.destination, fields.sourcePort, fields.destinationPort];
-  return `jhash ${flow.hash === "source" ? fields.source : tuple.join(" . ")} mod ${size} seed 0x${seed.toString(16)}`;
+  const { source, addresses } = fields.hashed;
+  const tuple = [addresses, fields.sourcePort, fields.destinationPort].join(" . ");
+  return `jhash ${flow.hash === "source" ? source : tuple} mod ${size} seed 0x${seed.toString(16)}`;
 }

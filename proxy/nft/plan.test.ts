@@ -5,6 +5,7 @@ import { intentOf, type ScenarioOptions, scenario } from "../../test/support/sce
 import type { Environment } from "./environment.ts";
 import { fastPath } from "./fast-path.ts";
 import { plan, type TableChange } from "./plan.ts";
+import { slotKey } from "./slot-key.ts";
 import { slowPath } from "./slow-path.ts";
 import { asListed, type ListedTable, type TableState } from "./table-state.ts";
 
@@ -144,7 +145,7 @@ class Kernel {
 
   #addMap(kind: "map" | "set", name: string, rest: string): boolean {
     if (this.#maps.has(name) || this.#luts.has(name)) return false;
-    const size = /type mark : mark; size (\d+);/.exec(rest)?.[1];
+    const size = /typeof @th,0,32 : meta mark; size (\d+);/.exec(rest)?.[1];
     if (size === undefined) this.#maps.set(name, { kind, elements: new Map() });
     else this.#luts.set(name, new Uint32Array(Number(size)));
     return true;
@@ -174,7 +175,7 @@ class Kernel {
     for (const text of rest.replace(/^\{ | \}$/g, "").split(", ")) {
       const [key = "", value = ""] = text.split(" : ");
       if (slots !== undefined) {
-        const slot = Number(key);
+        const slot = slotKey(Number(key));
         if (slot >= slots.length || (slots[slot] === 0) !== add) return false;
         slots[slot] = add ? Number(value) : 0;
       } else if (elements !== undefined) {

@@ -1,3 +1,4 @@
+import { SLOT, slotKey } from "./slot-key.ts";
 import type { ListedTable, TableState } from "./table-state.ts";
 
 /** nftables transactions in text, to be run in order; each is atomic. Empty when nothing differs. */
@@ -75,8 +76,8 @@ function changedSlots(
 
 function planSlots(steps: Steps, name: string, wanted: Uint32Array, actual: Uint32Array | undefined): void {
   for (const part of chunks(changedSlots(wanted, actual))) {
-    const gone = part.filter(({ taken }) => taken).map(({ slot }) => String(slot));
-    const come = part.map(({ slot, leg }) => `${slot} : ${leg}`);
+    const gone = part.filter(({ taken }) => taken).map(({ slot }) => String(slotKey(slot)));
+    const come = part.map(({ slot, leg }) => `${slotKey(slot)} : ${leg}`);
     const bytes = (gone.length + come.length) * BYTES.slot;
     steps.step(bytes, ...steps.elements("delete", name, gone), ...steps.elements("add", name, come));
   }
@@ -221,7 +222,10 @@ function planTable(steps: Steps, table: TableState, listed: ListedTable | undefi
   if (listed === undefined) steps.step(BYTES.object, steps.command("add", "table"));
   for (const [name, { slots }] of table.luts) {
     if (actual.luts.has(name)) continue;
-    steps.step(BYTES.object, steps.command("add", "map", name, `{ type mark : mark; size ${slots.length}; }`));
+    steps.step(
+      BYTES.object,
+      steps.command("add", "map", name, `{ typeof ${SLOT} : meta mark; size ${slots.length}; }`),
+    );
     planSlots(steps, name, slots, undefined);
   }
   for (const name of table.counters) {

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { readTable } from "./read-table.ts";
+import { slotKey } from "./slot-key.ts";
 
 /** Objects as libnftables lists them, in the order in which it does. */
 const listing = (...objects: unknown[]): unknown => ({ nftables: [{ metainfo: { version: "1.0.6" } }, ...objects] });
@@ -34,7 +35,8 @@ test("verdict maps, sets and lookup tables", () => {
           size: 3,
           elem: [
             [0, 65_537],
-            [2, 0x80000002],
+            // Keys are in network order: see slot-key.ts.
+            [slotKey(2), 0x80000002],
           ],
         },
       },

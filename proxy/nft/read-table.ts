@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { slotKey } from "./slot-key.ts";
 import type { ListedTable, Slots } from "./table-state.ts";
 
 /*
@@ -60,7 +61,7 @@ export function readTable(listing: unknown): ListedTable {
     }
     if (object.map?.map === "mark") {
       const slots = new Uint32Array(object.map.size ?? 0);
-      for (const [slot, leg] of object.map.elem) if (typeof leg === "number") slots[Number(slot)] = leg;
+      for (const [slot, leg] of object.map.elem) if (typeof leg === "number") slots[slotKey(Number(slot))] = leg;
       luts.set(object.map.name, { slots });
     } else if (object.map) {
       const elements = new Map(object.map.elem.map(([k, v]) => [k, String(v)]));

@@ -6,6 +6,7 @@ import type { Environment } from "../../proxy/nft/environment.ts";
 import { fastPath } from "../../proxy/nft/fast-path.ts";
 import { plan } from "../../proxy/nft/plan.ts";
 import { readTable } from "../../proxy/nft/read-table.ts";
+import { slotKey } from "../../proxy/nft/slot-key.ts";
 import { slowPath } from "../../proxy/nft/slow-path.ts";
 import { asListed, type ListedTable, type TableState } from "../../proxy/nft/table-state.ts";
 import { intentOf, type ScenarioOptions, scenario } from "../support/scenario.ts";
@@ -140,7 +141,7 @@ describe("the kernel holds what the plan says", () => {
     const lut = [...table.luts.keys()][0] ?? expect.fail();
     for (const damage of [
       `flush chain netdev causeway ${chain}`,
-      `delete element netdev causeway ${lut} { 5 }`,
+      `delete element netdev causeway ${lut} { ${slotKey(5)} }`,
       "flush chain netdev causeway ingress-ext0",
       "flush table netdev causeway",
       "delete chain netdev causeway ingress-svc0",
