@@ -22,7 +22,7 @@ export type CelNode =
       readonly body: CelNode;
     };
 
-export class CelSyntaxError extends Error {
+class CelSyntaxError extends Error {
   override readonly name = "CelSyntaxError";
 }
 
@@ -129,7 +129,9 @@ class Parser {
   }
 
   #unary(): CelNode {
-    return this.#take("!") ? { is: "not", of: this.#unary() } : this.#member();
+    if (this.#take("!")) return { is: "not", of: this.#unary() };
+    if (!this.#take("-")) return this.#member();
+    return { is: "binary", operator: "-", left: { is: "literal", value: 0 }, right: this.#unary() };
   }
 
   #member(): CelNode {

@@ -36,10 +36,18 @@ function conditionsAt(path: string): Additions {
   };
 }
 
+/** The deprecated notation ::192.0.2.1, which isIP takes and our own parser does not. */
+const NOT_DEPRECATED = "!self.matches('(^|[- ])::[0-9]+[.]')";
+
 const PREFIX: Additions[string] = {
   // The longest IPv6 text with an embedded IPv4 address, and a length.
   keywords: { maxLength: 49 },
-  rules: [{ rule: "isCIDR(self)", message: "must be a prefix, for example 192.0.2.0/24 or 2001:db8::/64" }],
+  rules: [
+    {
+      rule: `isCIDR(self) && ${NOT_DEPRECATED}`,
+      message: "must be a prefix, for example 192.0.2.0/24 or 2001:db8::/64",
+    },
+  ],
 };
 
 /** 0 to 65535, leading zeros allowed, at most five digits. */
@@ -83,6 +91,12 @@ function fitsWidth(field: "mask" | "value"): CelRule {
     fieldPath: `.${field}`,
   };
 }
+
+/** What the API server refuses although a file may hold it. */
+export const STRICTER = [
+  'GatewayParameters `spec.resources`: a number with a fraction; quote it (`"0.5"`)',
+  "addresses: an IPv6 address that ends in an IPv4 address with leading zeros",
+] as const;
 
 export const CRD_METADATA: Readonly<
   Record<"GatewayParameters" | "AddressPool" | "BgpPeer" | "FlowRoute", CrdMetadata>
@@ -162,8 +176,8 @@ export const CRD_METADATA: Readonly<
         rules: [
           {
             rule:
-              `isCIDR(self) || (self.indexOf('-') > 0 && isIP(${FIRST}) && isIP(${LAST}) && ` +
-              `ip(${FIRST}).family() == ip(${LAST}).family())`,
+              `${NOT_DEPRECATED} && (isCIDR(self) || (self.indexOf('-') > 0 && isIP(${FIRST}) && isIP(${LAST}) && ` +
+              `ip(${FIRST}).family() == ip(${LAST}).family()))`,
             message: "must be a prefix or a range, for example 192.0.2.0/24 or 192.0.2.10-192.0.2.20",
           },
         ],
@@ -222,7 +236,12 @@ export const CRD_METADATA: Readonly<
       },
       "spec.address": {
         keywords: { maxLength: 45 },
-        rules: [{ rule: "isIP(self)", message: "must be an IP address, for example 192.0.2.1 or 2001:db8::1" }],
+        rules: [
+          {
+            rule: `isIP(self) && ${NOT_DEPRECATED}`,
+            message: "must be an IP address, for example 192.0.2.1 or 2001:db8::1",
+          },
+        ],
       },
       "spec.interface": INTERFACE,
       "spec.advertise.communities[]": {

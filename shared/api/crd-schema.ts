@@ -42,7 +42,7 @@ export interface StructuralSchema {
 }
 
 /** What a field's schema cannot say of itself. */
-export interface Addition {
+interface Addition {
   /** Keywords that narrow or type the field, beside what its schema gives. */
   readonly keywords?: Pick<
     StructuralSchema,
@@ -69,7 +69,7 @@ const leafSchema = z.object({
 });
 
 /** Schemas that say something wrong, or more than can be said. */
-export class SchemaNotStructuralError extends Error {
+class SchemaNotStructuralError extends Error {
   override readonly name = "SchemaNotStructuralError";
   constructor(path: string, message: string) {
     super(`${path}: ${message}`);

@@ -1,5 +1,5 @@
 import { stringify } from "yaml";
-import { CRD_METADATA } from "./crd-metadata.ts";
+import { CRD_METADATA, STRICTER } from "./crd-metadata.ts";
 import { type StructuralSchema, structuralSchema } from "./crd-schema.ts";
 import { KINDS } from "./kinds.ts";
 import { API_GROUP, API_VERSION } from "./names.ts";
@@ -56,6 +56,36 @@ export function customResourceDefinition(kind: CrdKind) {
   };
 }
 
+/** The folder's README: what is in it, and what it does not keep out. */
+function readme(): string {
+  const kinds = CRD_KINDS.map((kind) => {
+    const { shortName, description } = CRD_METADATA[kind];
+    return `| ${kind} | ${KINDS[kind].namespaced ? "namespaced" : "cluster"} | \`${shortName}\` | ${description} |`;
+  });
+  const slips = refusedInStatus().map(({ kind, field, what }) => `- ${kind} \`${field}\`: ${what}`);
+  return `<!-- Generated from shared/api by \`npm run generate\`. Do not edit. -->
+# CustomResourceDefinitions
+
+\`kubectl apply -k deploy/crds\`. Needs Kubernetes 1.31, whose rules know addresses and prefixes. \`kubectl get causeway -A\` lists the objects of all kinds.
+
+| kind | scope | short name | what it is |
+|---|---|---|---|
+${kinds.join("\n")}
+
+The schemas are those that files are checked with. Unknown fields are refused by \`kubectl apply\` and pruned from what other clients send.
+
+## Let through
+
+These make no sense, and structural schemas and rules cannot say so at a cost that the API server takes. They are refused in status:
+
+${slips.join("\n")}
+
+## Stricter than files
+
+${STRICTER.map((line) => `- ${line}`).join("\n")}
+`;
+}
+
 /** What `deploy/crds` holds. */
 export function crdFiles(): readonly CrdFile[] {
   const definitions = CRD_KINDS.map((kind) => {
@@ -67,7 +97,11 @@ export function crdFiles(): readonly CrdFile[] {
     kind: "Kustomization",
     resources: definitions.map(({ name }) => name),
   };
-  return [...definitions, { name: "kustomization.yaml", text: HEADER + stringify(kustomization) }];
+  return [
+    ...definitions,
+    { name: "kustomization.yaml", text: HEADER + stringify(kustomization) },
+    { name: "README.md", text: readme() },
+  ];
 }
 
 /** What the API server lets through although it makes no sense, by kind and field: it is refused in status. */

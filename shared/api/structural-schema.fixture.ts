@@ -176,7 +176,7 @@ function partsOf(schema: OpenApiSchema, value: unknown, path: string): (readonly
 }
 
 /** Rules that the value breaks, as `path: message`. Rules about a change are left out. */
-export function brokenRules(schema: OpenApiSchema, value: unknown, path: string): string[] {
+function brokenRules(schema: OpenApiSchema, value: unknown, path: string): string[] {
   const own = (schema["x-kubernetes-validations"] ?? []).flatMap(({ rule, message }) => {
     if (rule.includes("oldSelf")) return [];
     try {
