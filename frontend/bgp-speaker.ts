@@ -1,3 +1,4 @@
+import type { BfdState } from "#shared/bfd/bfd-packet.ts";
 import type { Cidr, Family, Ip } from "#shared/net/ip.ts";
 
 /** The speaker's own settings; they hold for one run of the daemon. */
@@ -8,6 +9,12 @@ export interface SpeakerGlobal {
   /** Own external addresses to accept sessions on. */
   readonly listenAddresses: readonly Ip[];
   readonly listenPort: number;
+}
+
+/** Wanted between packets both ways, and how many of them are waited for. */
+export interface BfdSettings {
+  readonly intervalMs: number;
+  readonly multiplier: number;
 }
 
 /** One BGP session. A difference in any field means a new session. */
@@ -30,8 +37,8 @@ export interface SessionConfig {
   readonly connectRetrySeconds: number;
   /** RFC 4724; undefined: off. */
   readonly restartSeconds?: number;
-  /** RFC 5880, where the daemon has it; a daemon that has not refuses the session. */
-  readonly bfd?: { readonly intervalMs: number; readonly multiplier: number };
+  /** RFC 5880. A daemon without it takes the session all the same; see `doesBfd`. */
+  readonly bfd?: BfdSettings;
   /** The session ends when the router announces more than this in a family. */
   readonly maxPrefixes: number;
 }
@@ -66,6 +73,8 @@ export type SessionPhase = "Idle" | "Connect" | "Active" | "OpenSent" | "OpenCon
 export interface SessionReport {
   readonly address: Ip;
   readonly phase: SessionPhase;
+  /** Only where the daemon does BFD for the session. */
+  readonly bfd?: BfdState;
 }
 
 /** A route that a router announced and the import policy accepted. */
@@ -83,6 +92,8 @@ export interface OwnPath {
 
 /** One running BGP daemon. Every method rejects when the daemon refuses or cannot be reached. */
 export interface BgpSpeaker {
+  /** Whether the daemon keeps the BFD of its sessions itself, as far as is known by now. */
+  readonly doesBfd: boolean;
   start(global: SpeakerGlobal): Promise<void>;
   /** @throws when there is a session with that address already. */
   addSession(session: SessionConfig): Promise<void>;

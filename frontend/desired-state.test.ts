@@ -134,6 +134,11 @@ describe("desiredState", () => {
       /10\.0\.0\.1\/32 is a host route/,
     ],
     [
+      "BFD with a router beyond the link",
+      { address: "10.0.0.1", multihopTtl: 3, bfd: { enabled: true } },
+      /spec\.bfd: watches routers on the link/,
+    ],
+    [
       "a static router of both families",
       { address: "192.0.2.1", type: "Static", families: ["IPv4", "IPv6"] },
       /spec\.families/,

@@ -17,7 +17,7 @@ import {
   type Ip,
 } from "#shared/net/ip.ts";
 import type { ObjectView } from "#shared/store/object-store.ts";
-import type { OwnPath, PrefixRule, SessionConfig, SessionPolicy, SpeakerGlobal } from "./bgp-speaker.ts";
+import type { BfdSettings, OwnPath, PrefixRule, SessionConfig, SessionPolicy, SpeakerGlobal } from "./bgp-speaker.ts";
 import { type ExternalInterface, linkTo, ownAddress } from "./external-interface.ts";
 
 /** A router as this instance is to use it. */
@@ -35,7 +35,11 @@ export type DesiredPeer =
       readonly address: Ip;
       readonly families: readonly Family[];
       readonly interface: string;
+      readonly localAddress: Ip;
+      readonly bfd?: BfdSettings;
     }
+  /** BFD says that it is gone: it is not used until BFD says that it is back. */
+  | { readonly type: "silent"; readonly name: string; readonly address: Ip; readonly families: readonly Family[] }
   /** It cannot be used as it is written; `problem` names field and fix. */
   | { readonly type: "refused"; readonly name: string; readonly address: Ip; readonly problem: string };
 
@@ -118,12 +122,16 @@ function desiredPeer(
   const beyondLink = spec.multihopTtl > 0 || spec.interface !== undefined;
   const link = linkTo(interfaces, spec.address, { interface: spec.interface, beyondLink });
   if ("problem" in link) return refused(link.problem);
+  if (spec.bfd.enabled && spec.multihopTtl > 0) {
+    return refused("spec.bfd: watches routers on the link (RFC 5881); leave it out with spec.multihopTtl");
+  }
+  const bfd = spec.bfd.enabled ? { bfd: { intervalMs: spec.bfd.intervalMs, multiplier: spec.bfd.multiplier } } : {};
   const families = [...new Set(spec.families?.map((f): Family => (f === "IPv4" ? 4 : 6)) ?? [familyOf(spec.address)])];
   if (spec.type === "Static") {
     if (families.some((family) => family !== familyOf(spec.address))) {
       return refused(`spec.families: a static router ${spec.address} is a next hop of its own family only`);
     }
-    return { type: "static", name: metadata.name, address: spec.address, families, interface: link.interface };
+    return { type: "static", name: metadata.name, address: spec.address, families, ...link, ...bfd };
   }
   if (spec.asn === undefined) return refused("spec.asn: a BGP peer needs the router's AS number");
   if (spec.localAsn === undefined) return refused("spec.localAsn: a BGP peer needs our own AS number");
@@ -158,7 +166,7 @@ function desiredPeer(
       keepaliveSeconds: spec.keepaliveSeconds ?? Math.max(1, Math.floor(spec.holdTimeSeconds / 3)),
       connectRetrySeconds: spec.connectRetrySeconds,
       ...(gracefulRestart.enabled ? { restartSeconds: gracefulRestart.restartSeconds } : {}),
-      ...(spec.bfd.enabled ? { bfd: { intervalMs: spec.bfd.intervalMs, multiplier: spec.bfd.multiplier } } : {}),
+      ...bfd,
       maxPrefixes: spec.import.maxPrefixes,
     },
     policy: {

@@ -14,6 +14,8 @@ export interface FrontendStatus {
     /** RFC 3339. */
     readonly since: string;
     readonly message: string;
+    /** Undefined without BFD. */
+    readonly bfd?: PeerState["bfd"];
   }[];
   readonly advertised: readonly Cidr[];
   readonly learned: readonly { readonly prefix: Cidr; readonly nextHops: readonly Ip[] }[];
@@ -30,13 +32,14 @@ export function frontendStatus(facts: {
 }): FrontendStatus {
   return {
     gobgpd: facts.gobgpd && { version: facts.gobgpd.version, pid: facts.gobgpd.pid },
-    peers: facts.states.map(({ name, address, family, state, sinceMs, message }) => ({
+    peers: facts.states.map(({ name, address, family, state, sinceMs, message, bfd }) => ({
       name,
       address,
       family: family === 4 ? "IPv4" : "IPv6",
       state,
       since: new Date(sinceMs).toISOString(),
       message,
+      ...(bfd === undefined ? {} : { bfd }),
     })),
     advertised: facts.advertised,
     learned: facts.routes.map(({ prefix, nextHops }) => ({ prefix, nextHops: nextHops.map((hop) => hop.via) })),

@@ -1,10 +1,13 @@
 import {
   type SessionState as ClientState,
   GobgpClient,
+  type Peer,
   type PeerConfig,
   type ExportAttributes as PeerExportAttributes,
   type Family as PeerFamilyName,
+  UnsupportedByDaemonError,
 } from "gobgp-client";
+import type { BfdState } from "#shared/bfd/bfd-packet.ts";
 import { type Cidr, type Family, type Ip, ip, parseCidr, parseIp } from "#shared/net/ip.ts";
 import type {
   BgpSpeaker,
@@ -31,12 +34,26 @@ const PHASES: Readonly<Record<ClientState, SessionPhase>> = {
   established: "Established",
 };
 
+const BFD_STATES: Readonly<Record<NonNullable<Peer["bfd"]>, BfdState>> = {
+  up: "Up",
+  down: "Down",
+  init: "Init",
+  "admin-down": "AdminDown",
+};
+
 /** gobgpd as a BgpSpeaker. */
 export class GobgpSpeaker implements BgpSpeaker {
   readonly #client: GobgpClient;
 
+  #doesBfd: boolean;
+
   private constructor(client: GobgpClient) {
     this.#client = client;
+    this.#doesBfd = client.dialect !== "3.x";
+  }
+
+  get doesBfd(): boolean {
+    return this.#doesBfd;
   }
 
   static async connect(socket: string): Promise<GobgpSpeaker> {
@@ -49,7 +66,14 @@ export class GobgpSpeaker implements BgpSpeaker {
   }
 
   async addSession(session: SessionConfig): Promise<void> {
-    await this.#client.addPeer(peerConfig(session));
+    try {
+      await this.#client.addPeer(peerConfig(session, this.#doesBfd));
+    } catch (error) {
+      // 4.0 to 4.4: only trying tells.
+      if (!(error instanceof UnsupportedByDaemonError) || !this.#doesBfd) throw error;
+      this.#doesBfd = false;
+      await this.#client.addPeer(peerConfig(session, false));
+    }
   }
 
   async removeSession(address: Ip): Promise<void> {
@@ -79,6 +103,7 @@ export class GobgpSpeaker implements BgpSpeaker {
     return peers.map((peer) => ({
       address: ip(peer.address),
       phase: peer.adminState === "prefix-limit" ? "PrefixLimit" : PHASES[peer.state],
+      ...(peer.bfd === undefined ? {} : { bfd: BFD_STATES[peer.bfd] }),
     }));
   }
 
@@ -116,7 +141,7 @@ function exportAttributes(wanted: ExportAttributes, localAsn: number): PeerExpor
   };
 }
 
-function peerConfig(session: SessionConfig): PeerConfig {
+function peerConfig(session: SessionConfig, withBfd: boolean): PeerConfig {
   return {
     address: session.address,
     peerAsn: session.asn,
@@ -136,7 +161,7 @@ function peerConfig(session: SessionConfig): PeerConfig {
     ...(session.restartSeconds === undefined
       ? {}
       : { gracefulRestart: { restartTimeSeconds: session.restartSeconds } }),
-    ...(session.bfd === undefined
+    ...(session.bfd === undefined || !withBfd
       ? {}
       : {
           bfd: {

@@ -81,5 +81,6 @@ function entryOf(instance: string, state: PeerState): StatusOf {
     state: state.state,
     since: new Date(state.sinceMs).toISOString(),
     message: state.message,
+    ...(state.bfd === undefined ? {} : { bfd: state.bfd }),
   };
 }

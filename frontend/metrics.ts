@@ -4,6 +4,9 @@ import type { FrontendStatus } from "./frontend-status.ts";
 /** A frontend's status in Prometheus' text format; each metric's name is written here only. */
 export function frontendMetrics(status: FrontendStatus): string {
   const sessions = status.peers.filter((peer) => peer.state !== "Static");
+  const watched = status.peers.flatMap(({ address, bfd, name }) =>
+    bfd ? [{ labels: { peer: name, address }, bfd }] : [],
+  );
   return metricsText([
     {
       name: "causeway_bgp_peer_up",
@@ -13,6 +16,18 @@ export function frontendMetrics(status: FrontendStatus): string {
         labels: { peer: name, address },
         value: state === "Established" ? 1 : 0,
       })),
+    },
+    {
+      name: "causeway_bfd_up",
+      type: "gauge",
+      help: "1 while BFD with the peer is up",
+      samples: watched.map(({ bfd, labels }) => ({ labels, value: bfd.state === "Up" ? 1 : 0 })),
+    },
+    {
+      name: "causeway_bfd_falls",
+      type: "gauge",
+      help: "How often BFD fell since its session with the peer began",
+      samples: watched.flatMap(({ bfd, labels }) => (bfd.falls === undefined ? [] : [{ labels, value: bfd.falls }])),
     },
     {
       name: "causeway_vips_advertised",

@@ -6,6 +6,7 @@ import { type PeerState, peerStates, type SpeakerView } from "./peer-state.ts";
 import { NO_DAMPINGS, rawReadiness, readiness } from "./readiness.ts";
 
 const ROUTER = ip("192.0.2.1");
+const OWN = ip("192.0.2.10");
 const session: DesiredPeer = {
   type: "session",
   name: "router",
@@ -15,7 +16,7 @@ const session: DesiredPeer = {
     port: 179,
     asn: 64512,
     localAsn: 64513,
-    localAddress: ip("192.0.2.10"),
+    localAddress: OWN,
     families: [4],
     ttlSecurity: false,
     multihopTtl: 0,
@@ -38,7 +39,7 @@ const view = (phase: SessionPhase): SpeakerView => ({
   refusals: new Map(),
 });
 const states = (speaker: SpeakerView, before: readonly PeerState[] = [], nowMs = 1_000): PeerState[] =>
-  peerStates(wanted([session]), speaker, new Map(before.map((s) => [s.name, s])), nowMs);
+  peerStates(wanted([session]), speaker, new Map(), new Map(before.map((s) => [s.name, s])), nowMs);
 
 describe("peerStates", () => {
   it("keeps the time of entry while the state stays, through all attempts to connect", () => {
@@ -77,9 +78,16 @@ describe("readiness", () => {
   });
 
   it("counts a static router as there", () => {
-    const fixed: DesiredPeer = { type: "static", name: "fixed", address: ROUTER, families: [4], interface: "ext" };
+    const fixed: DesiredPeer = {
+      type: "static",
+      name: "fixed",
+      address: ROUTER,
+      families: [4],
+      interface: "ext",
+      localAddress: OWN,
+    };
     const state = wanted([fixed]);
-    const known = peerStates(state, { down: "starting", sessions: [], refusals: new Map() }, new Map(), 0);
+    const known = peerStates(state, { down: "starting", sessions: [], refusals: new Map() }, new Map(), new Map(), 0);
     expect(rawReadiness(state, known, 4)).toMatchObject({ ready: true });
   });
 

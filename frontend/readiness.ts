@@ -19,7 +19,7 @@ export function rawReadiness(desired: DesiredState, states: readonly PeerState[]
   const up = new Set(states.filter((s) => s.state === "Established" || s.state === "Static").map((s) => s.name));
   const carrying = desired.peers.filter((peer) => {
     if (peer.type === "session") return peer.session.families.includes(family);
-    return peer.type === "static" && peer.families.includes(family);
+    return (peer.type === "static" || peer.type === "silent") && peer.families.includes(family);
   });
   if (carrying.length === 0) {
     return { ready: false, reason: "NoPeer", message: `no usable BgpPeer of this Gateway carries IPv${family}` };

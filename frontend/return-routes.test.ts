@@ -98,7 +98,14 @@ describe("desiredRoutes", () => {
     const peers = state([
       session("192.0.2.1"),
       session("192.0.2.2"),
-      { type: "static", name: "s", address: ip("192.0.2.3"), families: [4], interface: "ext" },
+      {
+        type: "static",
+        name: "s",
+        address: ip("192.0.2.3"),
+        families: [4],
+        interface: "ext",
+        localAddress: ip("192.0.2.10"),
+      },
     ]);
     const routes = desiredRoutes(peers, interfaces, [
       learned("192.0.2.2", "0.0.0.0/0"),

@@ -46,7 +46,11 @@ export class RouteControl {
     const present = await this.#routes.list();
     const known = desiredRoutes(desired, interfaces, learned);
     const againMs = this.#holdLeftMs(desired, states, nowMs);
-    const hasSpoken = (router: Ip): boolean => (this.#upSinceMs.get(router) ?? nowMs) + SETTLED_MS <= nowMs;
+    const fallen = new Set(states.filter(({ state }) => state === "BfdDown").map(({ address }) => address));
+    const hasSpoken = (router: Ip): boolean => {
+      const upMs = this.#upSinceMs.get(router);
+      return upMs !== undefined && (fallen.has(router) || upMs + SETTLED_MS <= nowMs);
+    };
     const wanted = againMs === undefined ? known : holding(known, present, hasSpoken);
     const problems: unknown[] = [];
     for (const change of planRoutes(wanted, present)) {
@@ -70,7 +74,8 @@ export class RouteControl {
 
   #holdLeftMs(desired: DesiredState, states: readonly PeerState[], nowMs: number): number | undefined {
     for (const { address, state } of states) {
-      if (state === "Established" && !this.#upSinceMs.has(address)) this.#upSinceMs.set(address, nowMs);
+      if ((state === "Established" || state === "Static") && !this.#upSinceMs.has(address))
+        this.#upSinceMs.set(address, nowMs);
     }
     if (this.#holdUntilMs === undefined) return undefined;
     const dueMs = desired.peers.map((peer) => {

@@ -7,6 +7,7 @@ import { ConvergeLoop } from "#shared/process/converge-loop.ts";
 import type { Log } from "#shared/process/log.ts";
 import { pause, within } from "#shared/process/pause.ts";
 import type { ObjectStore } from "#shared/store/object-store.ts";
+import { BfdControl } from "./bfd-control.ts";
 import { type DesiredState, desiredState } from "./desired-state.ts";
 import { type ExternalInterface, parametersOf } from "./external-interface.ts";
 import { type FrontendStatus, frontendStatus } from "./frontend-status.ts";
@@ -88,6 +89,8 @@ async function begin(
   let routes: readonly ReturnRoute[] = [];
   let dampings = NO_DAMPINGS;
   let seen: SpeakerControl | undefined;
+  /** Undefined until the first daemon has said what it can. */
+  let daemonDoesBfd: boolean | undefined;
 
   const supervisor = new SpeakerSupervisor({
     launch: async () => {
@@ -105,6 +108,11 @@ async function begin(
     },
     log,
     signal: stopped,
+  });
+
+  const bfd = new BfdControl(log, () => {
+    speak.wake();
+    observe.wake();
   });
 
   const onObject = (): void => {
@@ -131,7 +139,7 @@ async function begin(
     const parameters = object && parametersOf(view, object);
     const names = parameters?.spec.externalNetworks.map((network) => network.interface) ?? [];
     interfaces = readInterfaces(netlink, names);
-    return desiredState({
+    const desired = desiredState({
       view,
       gateway: object,
       podName: pod.name,
@@ -139,6 +147,8 @@ async function begin(
       programmed: programmed.current,
       listenPort: BGP_PORT,
     });
+    daemonDoesBfd = supervisor.control?.speaker.doesBfd ?? daemonDoesBfd;
+    return bfd.pass(desired, daemonDoesBfd ?? true, clock.nowMs());
   };
 
   const readFile = new ConvergeLoop({
@@ -181,7 +191,7 @@ async function begin(
       const desired = look();
       const nowMs = clock.nowMs();
       const speaker = control?.view() ?? { down: supervisor.down, sessions: [], refusals: new Map() };
-      states = peerStates(desired, speaker, new Map(states.map((state) => [state.name, state])), nowMs);
+      states = peerStates(desired, speaker, bfd.reports(), new Map(states.map((state) => [state.name, state])), nowMs);
       report.wake();
       const learned = control?.learned() ?? [];
       routes = desiredRoutes(desired, interfaces, learned);
@@ -221,6 +231,7 @@ async function begin(
       await within(SPEAKING_LIMIT_MS, speaking);
       await shutDown({ supervisor, reporter, log, clock, drainMs: options.drainMs });
       await within(REPORT_LIMIT_MS, loops);
+      await bfd.close();
       netlink.close();
     }
   };

@@ -55,10 +55,17 @@ export function addressOf(bytes: Uint8Array): bigint {
 
 /** Waits until `fd` is readable. False after `timeoutMs`, or when a signal interrupted the wait. */
 export function waitReadable(fd: number, timeoutMs: number): boolean {
-  const pollfd = new DataView(new ArrayBuffer(8));
-  pollfd.setInt32(0, fd, true);
-  pollfd.setInt16(4, 1, true); // POLLIN
-  return pollFds(new Uint8Array(pollfd.buffer), 1, timeoutMs) > 0;
+  return waitAnyReadable([fd], timeoutMs);
+}
+
+/** The same for several descriptors, or for none. */
+export function waitAnyReadable(fds: readonly number[], timeoutMs: number): boolean {
+  const pollfds = new DataView(new ArrayBuffer(8 * Math.max(1, fds.length)));
+  for (const [index, fd] of fds.entries()) {
+    pollfds.setInt32(index * 8, fd, true);
+    pollfds.setInt16(index * 8 + 4, 1, true); // POLLIN
+  }
+  return pollFds(new Uint8Array(pollfds.buffer), fds.length, timeoutMs) > 0;
 }
 
 /** A C int as setsockopt takes it. */

@@ -49,6 +49,8 @@ export interface RouterOptions {
   /** Also announces this many prefixes that nobody asked for. */
   readonly unwanted?: number;
   readonly internal?: boolean;
+  /** BFD at 100 ms x 3: beside its BGP sessions, or with the gateway alone and no BGP. */
+  readonly bfd?: "beside" | "alone";
 }
 
 export const ROUTER_ASN = 64512;
@@ -100,6 +102,24 @@ export class Router {
     );
   }
 
+  /** Stops BIRD in its tracks, or lets it go on. */
+  freeze(frozen: boolean): void {
+    if (this.#bird?.kill(frozen ? "SIGSTOP" : "SIGCONT") !== true) throw new Error(`${this.name}: BIRD does not run`);
+  }
+
+  /** What nft does to packets of its namespace, instead of what it did before: rules of the chains `in` and `out`. */
+  filter(...rules: string[]): void {
+    const script = [
+      "table inet cw",
+      "delete table inet cw",
+      "add table inet cw",
+      "add chain inet cw in { type filter hook input priority mangle; }",
+      "add chain inet cw out { type filter hook output priority mangle; }",
+      ...rules.map((rule) => `add rule inet cw ${rule}`),
+    ];
+    execFileSync("ip", ["netns", "exec", this.name, "nft", "-f", "-"], { input: `${script.join("\n")}\n` });
+  }
+
   async stopBird(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     if (this.#bird === undefined || this.#bird.exitCode !== null || this.#bird.signalCode !== null) return;
     const exited = once(this.#bird, "exit");
@@ -144,23 +164,28 @@ export class Router {
   }
 
   #config(): string {
-    const { internal, password, ttlSecurity, unwanted } = this.#options;
+    const { bfd, internal, password, ttlSecurity, unwanted } = this.#options;
     const session = (family: 4 | 6): string => `
       protocol bgp gw${family} {
         local ${family === 4 ? this.v4 : this.v6} as ${internal ? GATEWAY_ASN : ROUTER_ASN};
         neighbor ${family === 4 ? EXTERNAL.v4 : EXTERNAL.v6} as ${GATEWAY_ASN};
         ${password === undefined ? "" : `password "${password}";`}
         ${ttlSecurity ? "ttl security on;" : ""}
+        ${bfd === "beside" ? "bfd on;" : ""}
         hold time 9; connect delay time 1; connect retry time 1; error wait time 1, 2;
         ipv${family} { import all; export where source = RTS_STATIC; next hop self; };
       }`;
     const extra = Array.from({ length: unwanted ?? 0 }, (_, i) => `route 10.${i + 1}.0.0/16 blackhole;`).join(" ");
+    const timers = 'interface "ext" { interval 100 ms; multiplier 3; };';
+    const neighbours = `neighbor ${EXTERNAL.v4} dev "ext" local ${this.v4}; neighbor ${EXTERNAL.v6} dev "ext" local ${this.v6};`;
+    const watch = bfd === undefined ? "" : `protocol bfd { ${timers} ${bfd === "alone" ? neighbours : ""} }`;
     return `router id ${this.v4};
       timeformat route iso long ms; timeformat protocol iso long ms;
       protocol device { }
       protocol static s4 { ipv4; route 0.0.0.0/0 blackhole; route 203.0.113.0/24 blackhole; ${extra} }
       protocol static s6 { ipv6; route ::/0 blackhole; route 2001:db8:99::/48 blackhole; }
-      ${session(4)} ${session(6)}\n`;
+      ${watch}
+      ${bfd === "alone" ? "" : `${session(4)} ${session(6)}`}\n`;
   }
 }
 

@@ -1,0 +1,42 @@
+import { randomInt } from "node:crypto";
+import { type MessagePort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { waitAnyReadable } from "../kernel/libc.ts";
+import { type BfdNews, isBfdRequest, isBfdWorkerData } from "./bfd-messages.ts";
+import { BfdSpeaker } from "./bfd-speaker.ts";
+
+/** Requests are looked for this often. */
+const REQUEST_MS = 50;
+
+/**
+ * The thread behind BfdThread: sockets and timers of all sessions, away from whatever keeps the main thread busy. It
+ * waits in poll(2), not in an event loop: nothing comes between a packet and its session, and the thread may be ended at
+ * any time (a descriptor watched by koffi's uv_poll takes the process with it when its thread ends).
+ */
+function serve(port: MessagePort): void {
+  const speaker = new BfdSpeaker({
+    nowMs: () => performance.now(),
+    random: () => randomInt(2 ** 32) / 2 ** 32,
+    onReports: (reports) => {
+      const news: BfdNews = { reports };
+      port.postMessage(news);
+    },
+  });
+  try {
+    for (;;) {
+      for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
+        const request: unknown = next.message;
+        if (!isBfdRequest(request)) throw new TypeError("BFD thread: a message that is no request");
+        if (request.type === "stop") return;
+        speaker.want(request.sessions);
+      }
+      const waitMs = Math.min(REQUEST_MS, speaker.turn());
+      waitAnyReadable(speaker.fds(), Math.ceil(waitMs));
+    }
+  } finally {
+    speaker.close();
+    port.close();
+  }
+}
+
+if (!isBfdWorkerData(workerData)) throw new TypeError("BFD thread: not started by BfdThread");
+serve(workerData.port);
