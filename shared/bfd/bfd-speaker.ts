@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { KernelError } from "../kernel/kernel-error.ts";
+import { KernelError, KernelNotFoundError } from "../kernel/kernel-error.ts";
 import type { Ip } from "../net/ip.ts";
 import type { BfdConfig, BfdReport } from "./bfd-messages.ts";
 import { type BfdPacket, BfdPacketError, encodeBfdPacket, parseBfdPacket } from "./bfd-packet.ts";
@@ -30,6 +30,7 @@ export class BfdSpeaker {
   readonly #options: BfdSpeakerOptions;
   readonly #entries = new Map<Ip, Entry>();
   readonly #receivers = new Map<string, BfdReceiver>();
+  #reopenAtMs = 0;
 
   constructor(options: BfdSpeakerOptions) {
     this.#options = options;
@@ -69,9 +70,11 @@ export class BfdSpeaker {
   /** Takes what has come and does what is due. Answers in how many milliseconds to call again, if nothing comes before. */
   turn(): number {
     // What has arrived counts before what has run out: after a pause of ours both are waiting.
-    for (const receiver of this.#receivers.values()) receiver.drain();
-    if ([...this.#entries.values()].some(({ sender }) => sender === undefined)) this.#openReceivers();
+    for (const [key, receiver] of this.#receivers) this.#drain(key, receiver);
     const nowMs = this.#options.nowMs();
+    if (nowMs >= this.#reopenAtMs && [...this.#entries.values()].some((entry) => !this.#isOpen(entry))) {
+      this.#openReceivers();
+    }
     for (const entry of this.#entries.values()) this.#send(entry, entry.session.tick(nowMs));
     this.#report();
     const dues = [...this.#entries.values()].map(({ session }) => session.dueMs(nowMs));
@@ -97,6 +100,7 @@ export class BfdSpeaker {
 
   /** One receiver per own address and interface, which hears exactly its sessions' neighbours. */
   #openReceivers(): void {
+    this.#reopenAtMs = this.#options.nowMs() + REOPEN_MS;
     const groups = Map.groupBy(this.#entries.values(), ({ config }) => receiverKey(config));
     for (const [key, receiver] of this.#receivers) {
       if (groups.has(key)) continue;
@@ -121,6 +125,31 @@ export class BfdSpeaker {
         if (!(error instanceof KernelError)) throw error;
         for (const entry of members) entry.problem = error.message;
       }
+    }
+  }
+
+  #isOpen({ config, sender }: Entry): boolean {
+    return sender !== undefined && this.#receivers.has(receiverKey(config));
+  }
+
+  #drain(key: string, receiver: BfdReceiver): void {
+    try {
+      receiver.drain();
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      this.#abandon(key, error);
+    }
+  }
+
+  /** Gives up the sockets of an own address and interface, to be opened anew: a device that came back is another one. */
+  #abandon(key: string, error: KernelError): void {
+    this.#receivers.get(key)?.close();
+    this.#receivers.delete(key);
+    for (const entry of this.#entries.values()) {
+      if (receiverKey(entry.config) !== key) continue;
+      entry.sender?.close();
+      entry.sender = undefined;
+      entry.problem = error.message;
     }
   }
 
@@ -151,6 +180,10 @@ export class BfdSpeaker {
         // As if it had been lost on the way: the session's own timers judge it.
         if (!(error instanceof KernelError)) throw error;
         entry.problem = error.message;
+        if (error instanceof KernelNotFoundError) {
+          this.#abandon(receiverKey(entry.config), error);
+          return;
+        }
       }
     }
   }

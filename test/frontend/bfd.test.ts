@@ -302,6 +302,18 @@ describe("BFD with a static router", () => {
     fixed.freeze(false);
     await until("it is a next hop again", () => isHop(fixed));
   });
+
+  it("goes on over an external interface that was taken away and given back", async () => {
+    removeExternalNetwork();
+    makeExternalNetwork();
+    for (const router of [watched, fixed, plain]) router.plugIn();
+    await until("it is a next hop", () => state("fixed") === "Static" && isHop(fixed));
+    // What is heard and said now passes the new interface.
+    fixed.freeze(true);
+    await until("it is noticed to be frozen", () => !isHop(fixed) && seen("fixed")?.bfd?.state === "Down");
+    fixed.freeze(false);
+    await until("it is a next hop again", () => state("fixed") === "Static" && isHop(fixed));
+  });
 });
 
 it("without BFD a frozen router is noticed by the hold timer alone", async () => {

@@ -83,6 +83,11 @@ export class Router {
     await this.startBird();
   }
 
+  /** Its cable, into the external network of now. */
+  plugIn(): void {
+    sh(`ip link set cw-r${this.#options.id} master ${EXTERNAL.interface} up`);
+  }
+
   async startBird(): Promise<void> {
     writeFileSync(join(this.#folder, "bird.conf"), this.#config());
     const args = [
