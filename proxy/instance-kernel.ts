@@ -38,6 +38,15 @@ export interface Observation {
   readonly unreachable: ReadonlyMap<string, string>;
 }
 
+/** What was read of the network namespace, and which settings were found or made right since. */
+interface NetworkState {
+  readonly links: readonly Link[];
+  readonly byIndex: ReadonlyMap<number, string>;
+  readonly connected: readonly { readonly device: string; readonly prefix: Cidr }[];
+  readonly returnVia: Environment["returnVia"];
+  readonly settled: Set<string>;
+}
+
 /** The kernel state of one gateway instance: the only place of the proxy that touches the kernel. */
 export class InstanceKernel {
   readonly #nft: Nftables;
@@ -47,6 +56,7 @@ export class InstanceKernel {
   readonly #log: Log;
   /** What the kernel holds, by table; absent: to be listed first. */
   readonly #known = new Map<TableState["family"], ListedTable | undefined>();
+  #network: NetworkState | undefined;
   /** The ruleset's generation after our last change; undefined: not known to be ours. */
   #generation: number | undefined;
 
@@ -66,10 +76,15 @@ export class InstanceKernel {
     this.#netfilter.close();
   }
 
-  /** Forgets what the kernel was last seen to hold: somebody else may have changed it. */
+  /** Forgets what nftables was last seen to hold: somebody else may have changed it. */
   forget(): void {
     this.#known.clear();
     this.#generation = undefined;
+  }
+
+  /** To be called when links, addresses, routes or rules may have changed: they are read anew before they are used. */
+  networkChanged(): void {
+    this.#network = undefined;
   }
 
   /** Whether somebody else has changed the nftables ruleset since our last change. Costs one system call. */
@@ -77,12 +92,24 @@ export class InstanceKernel {
     return rulesetGeneration(this.#netfilter) !== this.#generation;
   }
 
-  observe(intent: Intent): Observation {
+  /** Links, addresses and return routes, read once until {@link networkChanged}. */
+  #readNetwork(): NetworkState {
     const links = listLinks(this.#netlink);
     const byIndex = new Map(links.map((link) => [link.ifindex, link.name]));
+    this.#network = {
+      links,
+      byIndex,
+      connected: this.#connected(byIndex),
+      returnVia: { 4: this.#returnVia(4, byIndex), 6: this.#returnVia(6, byIndex) },
+      settled: new Set(),
+    };
+    return this.#network;
+  }
+
+  observe(intent: Intent): Observation {
+    const { links, byIndex, connected, returnVia } = this.#network ?? this.#readNetwork();
     const ours = new Set([...intent.externalInterfaces, ...intent.serviceNetworks.map((n) => n.interface)]);
     const present = links.filter((link) => ours.has(link.name));
-    const connected = this.#connected(links);
     const nextHops = new Map<string, Ip>();
     const unreachable = new Map<string, string>();
     for (const leg of intent.legs.values()) {
@@ -98,7 +125,7 @@ export class InstanceKernel {
       environment: {
         interfaces: new Map(present.map((link) => [link.name, { mtu: link.mtu }])),
         nextHops,
-        returnVia: { 4: this.#returnVia(4, byIndex), 6: this.#returnVia(6, byIndex) },
+        returnVia,
       },
       devices: {
         loopback: links.find((link) => link.name === "lo")?.ifindex ?? 1,
@@ -109,8 +136,7 @@ export class InstanceKernel {
     };
   }
 
-  #connected(links: readonly Link[]): readonly { readonly device: string; readonly prefix: Cidr }[] {
-    const names = new Map(links.map((link) => [link.ifindex, link.name]));
+  #connected(names: ReadonlyMap<number, string>): NetworkState["connected"] {
     return listAddresses(this.#netlink).flatMap(({ ifindex, address, prefixLength }) => {
       const prefix = parseCidr(`${address}/${prefixLength}`);
       const device = names.get(ifindex);
@@ -164,7 +190,10 @@ export class InstanceKernel {
     const collect = <T>(failed: readonly FailedChange<T>[]): void => {
       for (const { error } of failed) failures.push(error);
     };
-    for (const [key, value] of sysctls(intent)) this.#sysctl(key, value, failures);
+    const { settled } = this.#network ?? this.#readNetwork();
+    for (const [key, value] of sysctls(intent)) {
+      if (!settled.has(key) && this.#sysctl(key, value, failures)) settled.add(key);
+    }
 
     const routes = planRoutes(routingRoutes(intent, devices), this.#ownRoutes());
     const rules = planRules(routingRules(intent), listRules(this.#netlink, { protocol: ROUTE_PROTOCOL }));
@@ -186,14 +215,16 @@ export class InstanceKernel {
     return listRoutes(this.#netlink, { protocol: ROUTE_PROTOCOL }).filter((route) => route.table !== RETURN_TABLE);
   }
 
-  #sysctl(key: string, value: string, failures: Error[]): void {
+  /** @returns whether the setting has its value. */
+  #sysctl(key: string, value: string, failures: Error[]): boolean {
     try {
       if (readSysctl(this.#netns, key) !== value) writeSysctl(this.#netns, key, value);
+      return true;
     } catch (error) {
-      // An interface that is not there yet has no settings; the next look finds it.
-      if (error instanceof KernelNotFoundError) return;
       if (!(error instanceof Error)) throw error;
-      failures.push(error);
+      // An interface that is not there yet has no settings; the next look finds it.
+      if (!(error instanceof KernelNotFoundError)) failures.push(error);
+      return false;
     }
   }
 

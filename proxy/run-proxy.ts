@@ -1,3 +1,4 @@
+import type { ObjectRef } from "#shared/api/kinds.ts";
 import { writeProgrammed } from "#shared/instance/programmed.ts";
 import { watchKernel } from "#shared/kernel/netlink-events.ts";
 import type { Clock } from "#shared/process/clock.ts";
@@ -5,6 +6,7 @@ import { ConvergeLoop } from "#shared/process/converge-loop.ts";
 import type { Log } from "#shared/process/log.ts";
 import { pause } from "#shared/process/pause.ts";
 import { ATTACH_KINDS, attach } from "#shared/resolve/attach.ts";
+import type { Attachments } from "#shared/resolve/attachment-types.ts";
 import { resolveIntent } from "#shared/resolve/intent.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
 import { TableCache } from "#shared/resolve/tables.ts";
@@ -56,6 +58,8 @@ class ProxyProcess implements RunningProxy {
   readonly #life = new AbortController();
   readonly #icmp: IcmpTranslator;
   #view: ObjectView | undefined;
+  /** Which routes attach where; kept while nothing but targets changes. */
+  #attachments: Attachments | undefined;
   #intent: Intent | undefined;
   /** Interfaces of the instance that were there when the kernel was last programmed. */
   #interfaces: ReadonlySet<string> = new Set();
@@ -91,20 +95,29 @@ class ProxyProcess implements RunningProxy {
     const { store, log, signal } = this.#options;
     const loop = new ConvergeLoop({ name: "proxy", converge: () => this.#converge(), log, signal: this.#work.signal });
     const interests = [...ATTACH_KINDS, "EndpointSlice" as const].map((kind) => ({ kind }));
-    this.#view = await store.watch(interests, () => loop.wake(), this.#work.signal);
+    const changed = ({ kind }: ObjectRef): void => {
+      if (kind !== "EndpointSlice") this.#attachments = undefined;
+      loop.wake();
+    };
+    this.#view = await store.watch(interests, changed, this.#work.signal);
+    let watched = true;
     watchKernel({
       groups: ["link", "address", "route", "rule"],
       signal: this.#work.signal,
       onChange: (kinds) => {
         // A device that went took its chains along.
         if (kinds.has("link")) this.#kernel.forget();
+        this.#kernel.networkChanged();
         loop.wake();
       },
-      onError: (error) =>
-        log.error({ err: error }, "cannot watch the kernel any more; changes are found by retries only"),
+      onError: (error) => {
+        watched = false;
+        log.error({ err: error }, "cannot watch the kernel any more; its network is read anew every time instead");
+      },
     });
     const look = setInterval(() => {
-      if (this.#kernel.changedByOthers()) loop.wake();
+      if (!watched) this.#kernel.networkChanged();
+      if (!watched || this.#kernel.changedByOthers()) loop.wake();
     }, LOOK_MS);
     this.#work.signal.addEventListener("abort", () => clearInterval(look), { once: true });
     const running = loop.run();
@@ -118,7 +131,8 @@ class ProxyProcess implements RunningProxy {
     const { gateway, log, clock } = this.#options;
     const view = this.#view;
     if (view === undefined) return undefined;
-    const intent = resolveIntent(attach(view), view.list("EndpointSlice"), gateway, this.#cache);
+    this.#attachments ??= attach(view);
+    const intent = resolveIntent(this.#attachments, view.list("EndpointSlice"), gateway, this.#cache);
     if (intent === undefined) return this.#forgetGateway();
     // What is no longer offered is withdrawn before the kernel drops it.
     const before = this.#intent;

@@ -104,6 +104,7 @@ export class Testbed {
 
   /** Programs an intent, as the proxy's loop does. */
   program(intent: Intent): Observation {
+    this.kernel.networkChanged();
     const observation = this.kernel.observe(intent);
     const { refused } = this.kernel.applyRouting(intent, observation.devices);
     if (refused.length > 0) throw new AggregateError(refused);
