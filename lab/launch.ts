@@ -24,7 +24,7 @@ const SUPERVISOR = fileURLToPath(new URL("./supervisor/main.ts", import.meta.url
 
 /** Makes /run private, then stays PID 1: a shell that waits reaps the orphans of all the lab's processes. */
 const INIT = `
-mount -t tmpfs -o mode=0755 tmpfs /run
+mount -n -t tmpfs -o mode=0755 tmpfs /run
 mkdir -p /run/netns /run/bird
 ip link set lo up
 exec 3<&0
@@ -219,7 +219,7 @@ function onPath(program: string): boolean {
 /** Whether to use a user namespace: when the machine lets us, else only root can build a lab. */
 function chooseUserNamespace(): boolean {
   // Some systems allow the namespace and then deny every capability in it, so try what the lab will do.
-  const trial = ["sh", "-eu", "-c", "mount -t tmpfs tmpfs /run && ip link set lo up"];
+  const trial = ["sh", "-eu", "-c", "mount -n -t tmpfs tmpfs /run && ip link set lo up"];
   const options = { env: { ...process.env, PATH: systemPath() }, encoding: "utf8" } as const;
   const user = spawnSync("unshare", [...USER_NAMESPACE, ...NAMESPACES, "--", ...trial], options);
   if (user.status === 0) return true;

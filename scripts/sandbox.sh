@@ -7,7 +7,7 @@ set -eu
 user='--user --map-root-user'
 unshare $user --net true 2>/dev/null || user=
 exec unshare $user --net --mount --pid --fork --kill-child --mount-proc -- sh -c '
-  mount -t tmpfs -o mode=0755 tmpfs /run
+  mount -n -t tmpfs -o mode=0755 tmpfs /run
   mkdir -p /run/netns
   ip link set lo up
   # A shell makes what it starts in the background deaf to SIGINT, which a terminal sends to the whole group.

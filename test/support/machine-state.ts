@@ -45,8 +45,7 @@ export function machineState(): MachineState {
       readFileSync(`/proc/sys/${key.replaceAll(".", "/")}`, "utf8").trim(),
     ),
     files: [
-      // mount(8) makes /run/mount for itself wherever somebody mounts for the first time since the machine started.
-      ...FOLDERS.flatMap(pathsIn).filter((path) => path !== "/run/mount"),
+      ...FOLDERS.flatMap(pathsIn),
       ...SHARED_FOLDERS.flatMap((folder) =>
         pathsIn(folder).filter((path) => LAB_NAMES.test(path.slice(folder.length))),
       ),
