@@ -12,5 +12,6 @@ await Promise.all([
   import("../lab/echo/main.ts"),
   import("../lab/cli.ts"),
   import("../packages/gobgp-client/src/dialect-3.ts"),
+  import("#shared/bfd/bfd-worker.ts"),
 ]);
 flushCompileCache();

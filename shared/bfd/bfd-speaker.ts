@@ -9,7 +9,7 @@ import { BfdReceiver, BfdSender } from "./bfd-socket.ts";
 export interface BfdSpeakerOptions {
   /** Monotonic. */
   readonly nowMs: () => number;
-  /** Evenly from [0, 1); unpredictable where it matters who can guess a discriminator. */
+  /** Evenly from [0, 1). */
   readonly random: () => number;
   readonly onReports: (reports: readonly BfdReport[]) => void;
 }

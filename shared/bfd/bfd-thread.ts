@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { isDeepStrictEqual } from "node:util";
-import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import { MessageChannel, type MessagePort, SHARE_ENV, Worker } from "node:worker_threads";
 import type { Ip } from "../net/ip.ts";
 import type { Log } from "../process/log.ts";
 import { within } from "../process/pause.ts";
@@ -82,6 +82,7 @@ export class BfdThread {
       name: "bfd",
       workerData: data,
       transferList: [port2],
+      env: SHARE_ENV,
       resourceLimits: { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32, stackSizeMb: 1 },
     });
     port.on("message", (message: unknown) => {
