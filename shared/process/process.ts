@@ -77,7 +77,7 @@ function trimHeap(): void {
   for (const delayMs of SETTLED_MS) {
     const timer = setTimeout(() => {
       setFlagsFromString("--expose-gc");
-      runInNewContext("gc")();
+      runInNewContext("gc({ type: 'major', flavor: 'last-resort' })");
     }, delayMs);
     timer.unref();
   }
