@@ -83,6 +83,7 @@ export class BfdThread {
       workerData: data,
       transferList: [port2],
       env: SHARE_ENV,
+      execArgv: [],
       resourceLimits: { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32, stackSizeMb: 1 },
     });
     port.on("message", (message: unknown) => {
