@@ -8,6 +8,9 @@ import { planRoutes } from "#shared/kernel/plan-routes.ts";
 import { applyRoutes, listRoutes, type Route } from "#shared/kernel/routes.ts";
 import { makeTestbed, type Testbed } from "./testbed.ts";
 
+/** How long the negative control leaves the destination without a route. */
+const GAP_MS = 3;
+
 let bed: Testbed;
 beforeAll(() => {
   bed = makeTestbed("swap");
@@ -52,17 +55,22 @@ async function changeUnderTraffic(family: 4 | 6, method: "plan" | "delete, then 
   const sets = [[0, 1], [2, 3], [0, 1, 2, 3], [3], [1, 2], [0]].map((members) =>
     members.map((index) => hop(gateways[index] ?? "")),
   );
-  const apply = (nextHops: Route["nextHops"]) => {
+  const apply = async (nextHops: Route["nextHops"]) => {
     const actual = listRoutes(socket, { table: 254, protocol: 77 }).filter(
       (route) => route.destination === destination,
     );
     const desired: Route[] = [{ destination, table: 254, protocol: 77, nextHops }];
     if (method === "plan") expect(applyRoutes(socket, planRoutes(desired, actual))).toEqual([]);
-    else for (const plan of [planRoutes([], actual), planRoutes(desired, [])]) applyRoutes(socket, plan);
+    else {
+      applyRoutes(socket, planRoutes([], actual));
+      // Long enough for the sender to meet the gap, on a busy machine too.
+      await new Promise((resolve) => setTimeout(resolve, GAP_MS));
+      applyRoutes(socket, planRoutes(desired, []));
+    }
     const after = listRoutes(socket, { table: 254, protocol: 77 }).filter((route) => route.destination === destination);
     expect(planRoutes(desired, after)).toEqual({ add: [], replace: [], delete: [] });
   };
-  apply(gateways.map(hop));
+  await apply(gateways.map(hop));
   const targets = Array.from({ length: 32 }, (_, index) =>
     family === 4 ? `10.60.0.${index + 1}` : `fd60::${index + 1}`,
   );
@@ -78,7 +86,7 @@ async function changeUnderTraffic(family: 4 | 6, method: "plan" | "delete, then 
   });
   await once(sender.stdout, "data");
   for (let round = 0; round < 300; round++) {
-    apply(sets[round % sets.length] ?? []);
+    await apply(sets[round % sets.length] ?? []);
     await new Promise((resolve) => setImmediate(resolve));
   }
   sender.stdin.end("stop");
