@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -86,7 +86,7 @@ function status(): Promise<string> {
   });
 }
 
-test("the process: 50 pods follow an object within 50 ms, in less than 100 MB; SIGTERM leaves all in place", async () => {
+test("the process: 50 pods follow an object at once; SIGTERM leaves all in place", async () => {
   const store = scenario({ targets: PODS });
   for (const n of numbers) store.put(pod({ name: `pod-${n}`, ips: [`10.1.0.${n}`, `fd00:1::${n.toString(16)}`] }));
   for (const n of INSTANCES) {
