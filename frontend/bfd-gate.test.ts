@@ -161,6 +161,7 @@ describe("peers behind their gates", () => {
     const reports = new Map([[ROUTER, report("Down", { diagnostic: 1, falls: 1 })]]);
     const states = peerStates(closed, speaker, reports, new Map(), 0);
     expect(states.map(({ state }) => state)).toEqual(["BfdDown", "BfdDown"]);
+    expect(states.map(({ isStatic }) => isStatic)).toEqual([false, true]);
     expect(states[0]?.bfd).toEqual({
       state: "Down",
       remoteState: "Down",

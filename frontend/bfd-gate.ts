@@ -58,7 +58,7 @@ export function gated(desired: DesiredState, gates: ReadonlyMap<Ip, Gate>): Desi
     const passes = phase === undefined || phase === "Up" || (phase === "Unheard" && peer.type === "session");
     if (passes) return peer;
     const families = peer.type === "session" ? peer.session.families : peer.families;
-    return { type: "silent", name: peer.name, address, families };
+    return { type: "silent", name: peer.name, address, families, isStatic: peer.type === "static" };
   });
   return { ...desired, peers };
 }

@@ -39,7 +39,13 @@ export type DesiredPeer =
       readonly bfd?: BfdSettings;
     }
   /** BFD says that it is gone: it is not used until BFD says that it is back. */
-  | { readonly type: "silent"; readonly name: string; readonly address: Ip; readonly families: readonly Family[] }
+  | {
+      readonly type: "silent";
+      readonly name: string;
+      readonly address: Ip;
+      readonly families: readonly Family[];
+      readonly isStatic: boolean;
+    }
   /** It cannot be used as it is written; `problem` names field and fix. */
   | { readonly type: "refused"; readonly name: string; readonly address: Ip; readonly problem: string };
 

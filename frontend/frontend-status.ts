@@ -14,6 +14,7 @@ export interface FrontendStatus {
     /** RFC 3339. */
     readonly since: string;
     readonly message: string;
+    readonly isStatic: boolean;
     /** Undefined without BFD. */
     readonly bfd?: PeerState["bfd"];
   }[];
@@ -32,13 +33,14 @@ export function frontendStatus(facts: {
 }): FrontendStatus {
   return {
     gobgpd: facts.gobgpd && { version: facts.gobgpd.version, pid: facts.gobgpd.pid },
-    peers: facts.states.map(({ name, address, family, state, sinceMs, message, bfd }) => ({
+    peers: facts.states.map(({ name, address, family, state, sinceMs, message, isStatic, bfd }) => ({
       name,
       address,
       family: family === 4 ? "IPv4" : "IPv6",
       state,
       since: new Date(sinceMs).toISOString(),
       message,
+      isStatic,
       ...(bfd === undefined ? {} : { bfd }),
     })),
     advertised: facts.advertised,

@@ -3,7 +3,7 @@ import type { FrontendStatus } from "./frontend-status.ts";
 
 /** A frontend's status in Prometheus' text format; each metric's name is written here only. */
 export function frontendMetrics(status: FrontendStatus): string {
-  const sessions = status.peers.filter((peer) => peer.state !== "Static");
+  const sessions = status.peers.filter((peer) => !peer.isStatic);
   const watched = status.peers.flatMap(({ address, bfd, name }) =>
     bfd ? [{ labels: { peer: name, address }, bfd }] : [],
   );

@@ -29,6 +29,8 @@ export interface PeerState {
   /** When it came into this state. */
   readonly sinceMs: number;
   readonly message: string;
+  /** There is no BGP session to have with it. */
+  readonly isStatic: boolean;
   /** Undefined without BFD. */
   readonly bfd?: BfdStatus;
 }
@@ -65,6 +67,7 @@ export function peerStates(
       state,
       sinceMs,
       message,
+      isStatic: peer.type === "static" || (peer.type === "silent" && peer.isStatic),
       ...(watched === undefined ? {} : { bfd: watched }),
     };
   });

@@ -30,7 +30,7 @@ test("what an instance writes of its sessions is taken whole by an API server", 
   const stop = new AbortController();
   const view = await store.watch([{ kind: "BgpPeer" }, { kind: "Pod" }], () => undefined, stop.signal);
   const reporter = new InstanceReporter({ store, view, pod: { namespace: "infra", name: "gw-0" } });
-  const session = { address: ip("192.0.2.1"), family: 4, sinceMs: 0, message: "for 3 s" } as const;
+  const session = { address: ip("192.0.2.1"), family: 4, sinceMs: 0, message: "for 3 s", isStatic: false } as const;
   const bfd = { state: "Up", remoteState: "Init", falls: 1, message: "the time ran out" } as const;
   const ready = { ready: true, reason: "Ready", message: "" } as const;
   const states = [
