@@ -59,6 +59,8 @@ export class InstanceKernel {
   #network: NetworkState | undefined;
   /** The ruleset's generation after our last change; undefined: not known to be ours. */
   #generation: number | undefined;
+  /** Somebody else changed the ruleset while we did. */
+  #disturbed = false;
 
   /** @param netns path of the instance's network namespace; the caller's own when absent. */
   constructor(log: Log, netns?: string) {
@@ -87,9 +89,14 @@ export class InstanceKernel {
     this.#network = undefined;
   }
 
-  /** Whether somebody else has changed the nftables ruleset since our last change. Costs one system call. */
+  /**
+   * Whether somebody else has changed the nftables ruleset since our last change, or beside it. False while no change of
+   * ours has succeeded: then the next attempt reads everything anyway. Costs one system call.
+   */
   changedByOthers(): boolean {
-    return rulesetGeneration(this.#netfilter) !== this.#generation;
+    return (
+      this.#disturbed || (this.#generation !== undefined && rulesetGeneration(this.#netfilter) !== this.#generation)
+    );
   }
 
   /** Links, addresses and return routes, read once until {@link networkChanged}. */
@@ -267,8 +274,9 @@ export class InstanceKernel {
     for (const table of tables) this.#known.set(table.family, asListed(table));
     const after = rulesetGeneration(this.#netfilter);
     // Anything else than one step for each of our transactions was somebody else's doing.
-    if (after === (before + transactions.length) >>> 0) this.#generation = after;
-    else this.forget();
+    this.#disturbed = after !== (before + transactions.length) >>> 0;
+    if (this.#disturbed) this.forget();
+    else this.#generation = after;
     return transactions.length;
   }
 
