@@ -94,7 +94,7 @@ async function changeUnderTraffic(family: 4 | 6, method: "plan" | "delete, then 
   applyRoutes(socket, planRoutes([], listRoutes(socket, { protocol: 77 })));
   socket.close();
   const { sent, failed } = JSON.parse(output);
-  expect(sent).toBeGreaterThan(500);
+  expect(sent).toBeGreaterThan(100);
   return { failed, lost: sent - (arrived(family) - before) };
 }
 

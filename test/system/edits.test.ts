@@ -300,7 +300,7 @@ describe("an edit of a manifest", () => {
   it("lost nothing of the other service", async () => {
     for (const report of await Promise.all(steady.map((background) => background.stop()))) {
       figures.push(`  ${report.protocol} ${report.to}: ${report.answered} of ${report.sent} answered`);
-      expect(report.sent).toBeGreaterThan(500);
+      expect(report.sent).toBeGreaterThan(100);
       expect(report).toMatchObject({ lost: 0 });
     }
   });

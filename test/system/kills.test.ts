@@ -45,7 +45,7 @@ const stopAll = (running: readonly Background[]): Promise<TrafficReport[]> =>
 function expectNothingLost(reports: readonly TrafficReport[]): void {
   for (const { protocol, to, lost, broken = [], moved = [], answered } of reports) {
     expect({ protocol, to, lost, broken, moved }).toEqual({ protocol, to, lost: 0, broken: [], moved: [] });
-    expect(answered).toBeGreaterThan(100);
+    expect(answered).toBeGreaterThan(30);
   }
 }
 

@@ -134,7 +134,7 @@ describe("two tenants with the same target addresses", () => {
         lost: 0,
       });
     for (const report of await Promise.all(running.map((background) => background.stop()))) {
-      expect(report.answered).toBeGreaterThan(100);
+      expect(report.answered).toBeGreaterThan(30);
       expect(report).toMatchObject({ lost: 0 });
       expect(Object.keys(report.targets)).toEqual(targets("blue"));
     }
