@@ -117,7 +117,7 @@ class ProxyProcess implements RunningProxy {
     });
     const look = setInterval(() => {
       if (!watched) this.#kernel.networkChanged();
-      if (!watched || this.#kernel.changedByOthers()) loop.wake();
+      if (!watched || this.#disturbed()) loop.wake();
     }, LOOK_MS);
     this.#work.signal.addEventListener("abort", () => clearInterval(look), { once: true });
     const running = loop.run();
@@ -125,6 +125,16 @@ class ProxyProcess implements RunningProxy {
     signal.addEventListener("abort", () => stop.resolve(), { once: true });
     if (signal.aborted) stop.resolve();
     this.done = stop.promise.then(() => this.#stop(running));
+  }
+
+  /** Whether the ruleset is to be looked at. A look that fails says yes: the loop finds out and tells why. */
+  #disturbed(): boolean {
+    try {
+      return this.#kernel.changedByOthers();
+    } catch (error) {
+      this.#options.log.warn({ err: error }, "cannot read the generation of the nftables ruleset");
+      return true;
+    }
   }
 
   async #converge(): Promise<number | undefined> {
