@@ -95,7 +95,7 @@ function withoutDashes(command: readonly string[]): readonly string[] {
   return command[0] === "--" ? command.slice(1) : command;
 }
 
-function collect(value: string, previous: readonly string[]): readonly string[] {
+function collect(value: string, previous: readonly string[] = []): readonly string[] {
   return [...previous, value];
 }
 
@@ -119,7 +119,7 @@ export function registerTrafficCommand(program: Command): void {
   program
     .command("traffic")
     .description("send traffic to echo services and count what comes back; exit code 0 only if nothing was lost")
-    .requiredOption("--to <address:port>", "destination; IPv6 as [address]:port")
+    .requiredOption("--to <address:port>", "destination; IPv6 as [address]:port; repeat for several at once", collect)
     .option("--protocol <protocol>", "tcp or udp", "tcp")
     .option("--connections <n>", "exchanges (with --keep: connections held open); default 100")
     .option("--duration <seconds>", "go on this long instead")
@@ -127,6 +127,7 @@ export function registerTrafficCommand(program: Command): void {
     .option("--concurrency <n>", "exchanges in flight", String(TRAFFIC_DEFAULTS.concurrency))
     .option("--payload <bytes>", "size of a request", String(TRAFFIC_DEFAULTS.payloadBytes))
     .option("--keep", "hold connections open and send on each again and again; report which broke")
+    .option("--new-rate <n>", "with --keep: so many new connections a second beside those that are held")
     .option(
       "--interval <ms>",
       "with --keep: pause between requests of a connection",
@@ -136,7 +137,7 @@ export function registerTrafficCommand(program: Command): void {
     .option("--retries <n>", "UDP: send again so often, each timeout/(n+1) apart", String(TRAFFIC_DEFAULTS.retries))
     .option("--source <address>", "source address")
     .option("--json", "machine readable")
-    .action(async (options: Readonly<Record<string, string | boolean>>) => {
+    .action(async (options: Readonly<Record<string, unknown>>) => {
       const { trafficMain } = await import("./traffic/main.ts");
       process.exitCode = await trafficMain(options);
     });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseTrafficOptions } from "./options.ts";
+import { parseTrafficOptions, parseTrafficOptionsOfAll } from "./options.ts";
 
 describe("traffic options", () => {
   it("take addresses of both families", () => {
@@ -26,7 +26,17 @@ describe("traffic options", () => {
     });
   });
 
+  it("are the same for each of several destinations", () => {
+    const given = { to: ["192.0.2.1:80", "[2001:db8::1]:80"], keep: true, newRate: "50" };
+    expect(parseTrafficOptionsOfAll(given)).toMatchObject([
+      { address: "192.0.2.1", keep: true, newRate: 50 },
+      { address: "2001:db8::1", keep: true, newRate: 50 },
+    ]);
+  });
+
   it.each([
+    [{ to: "192.0.2.1:80", newRate: "50" }, /--new-rate needs --keep/],
+    [{ to: "192.0.2.1:80", keep: true, newRate: "x" }, /--new-rate "x" must be a number/],
     [{ to: "example.org:80" }, /--to/],
     [{ to: "2001:db8::1:80" }, /--to/],
     [{ to: "192.0.2.1:0" }, /--to/],

@@ -11,6 +11,8 @@ export interface TrafficOptions {
   readonly durationMs?: number;
   /** New exchanges per second at most. */
   readonly rate?: number;
+  /** With `keep`: new connections per second beside the held ones. */
+  readonly newRate?: number;
   readonly concurrency: number;
   readonly payloadBytes: number;
   readonly keep: boolean;
@@ -23,6 +25,12 @@ export interface TrafficOptions {
 
 const KEEP_DURATION_MS = 10_000;
 
+/** For each destination of `to`, with the other options the same. @throws LabError like `parseTrafficOptions`. */
+export function parseTrafficOptionsOfAll(given: Readonly<Record<string, unknown>>): TrafficOptions[] {
+  const all = Array.isArray(given.to) ? given.to : [given.to];
+  return all.map((to: unknown) => parseTrafficOptions({ ...given, to }));
+}
+
 /** @throws LabError naming the option, what it must be, and what it was. */
 export function parseTrafficOptions(given: Readonly<Record<string, unknown>>): TrafficOptions {
   const number = (key: string, least: number, most: number): number | undefined => {
@@ -30,7 +38,7 @@ export function parseTrafficOptions(given: Readonly<Record<string, unknown>>): T
     if (text === undefined) return undefined;
     const value = typeof text === "string" && /^[0-9]+(\.[0-9]+)?$/.test(text) ? Number(text) : Number.NaN;
     if (value >= least && value <= most) return value;
-    throw new LabError(`--${key} ${JSON.stringify(text)} must be a number from ${least} to ${most}`);
+    throw new LabError(`--${dashed(key)} ${JSON.stringify(text)} must be a number from ${least} to ${most}`);
   };
   const whole = (key: string, least: number, most: number): number | undefined => {
     const value = number(key, least, most);
@@ -46,6 +54,8 @@ export function parseTrafficOptions(given: Readonly<Record<string, unknown>>): T
   const connections = whole("connections", 1, 10_000_000);
   const durationMs = durationS !== undefined ? durationS * 1000 : keep ? KEEP_DURATION_MS : undefined;
   const rate = number("rate", 0.01, 1_000_000);
+  const newRate = number("newRate", 0.01, 100_000);
+  if (newRate !== undefined && !keep) throw new LabError("--new-rate needs --keep; without it, use --rate");
   const source = given.source === undefined ? undefined : parseIp(String(given.source));
   if (given.source !== undefined && (source === undefined || familyOf(source) !== familyOf(address))) {
     throw new LabError(`--source ${JSON.stringify(given.source)} must be an address of the family of ${address}`);
@@ -58,6 +68,7 @@ export function parseTrafficOptions(given: Readonly<Record<string, unknown>>): T
       connections ?? (durationMs !== undefined && !keep ? Number.POSITIVE_INFINITY : TRAFFIC_DEFAULTS.connections),
     ...(durationMs === undefined ? {} : { durationMs }),
     ...(rate === undefined ? {} : { rate }),
+    ...(newRate === undefined ? {} : { newRate }),
     concurrency: whole("concurrency", 1, 20_000) ?? TRAFFIC_DEFAULTS.concurrency,
     payloadBytes: whole("payload", 24, protocol === "udp" ? 65_000 : 65_536) ?? TRAFFIC_DEFAULTS.payloadBytes,
     keep,
@@ -68,6 +79,8 @@ export function parseTrafficOptions(given: Readonly<Record<string, unknown>>): T
     json: given.json === true,
   };
 }
+
+const dashed = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
 function parseDestination(text: string): { address: Ip; port: number } {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text);

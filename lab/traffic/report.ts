@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { interruptionsSchema, renderInterruptions } from "./interruptions.ts";
 
 /**
  * How an exchange ended; all but `answered` are lost. `timeout`: nothing came in time. `reset`: TCP reset on a connection
@@ -27,6 +28,7 @@ const movedSchema = z.object({
   from: z.string(),
   to: z.string(),
   afterMs: z.int(),
+  at: z.string(),
 });
 export type Moved = z.infer<typeof movedSchema>;
 
@@ -51,6 +53,8 @@ export const trafficReportSchema = z.object({
   latencyMs: z.object({ p50: z.number(), p90: z.number(), p99: z.number(), max: z.number() }),
   /** Answers by target. */
   targets: z.record(z.string(), z.int()),
+  /** Without `keep`: how well new connections were served all the time. */
+  interruptions: interruptionsSchema.optional(),
   /** With `keep`: connections that were answered at least once, and which broke or moved. */
   held: z.int().optional(),
   broken: z.array(brokenSchema).optional(),
@@ -147,8 +151,15 @@ export function renderReport(report: TrafficReport): string {
       `  ${target.padEnd(24)} ${String(count).padStart(8)}  ${((count / report.answered) * 100).toFixed(1)} %`,
     );
   }
-  if (report.held !== undefined)
-    lines.push(`held ${report.held}, broken ${report.broken?.length ?? 0}, moved ${report.moved?.length ?? 0}`);
+  if (report.interruptions !== undefined) lines.push(renderInterruptions(report.interruptions));
+  if (report.held !== undefined) {
+    const broken = report.broken ?? [];
+    const whose = [...Map.groupBy(broken, ({ target }) => target || "nobody")].map(
+      ([name, all]) => `${all.length} ${name}`,
+    );
+    const list = whose.length === 0 ? "" : ` (${whose.join(", ")})`;
+    lines.push(`held ${report.held}, broken ${broken.length}${list}, moved ${report.moved?.length ?? 0}`);
+  }
   for (const { connection, sourcePort, target, afterMs, outcome } of report.broken ?? []) {
     lines.push(`  broken: ${connection} (port ${sourcePort}) of ${target || "nobody"} after ${afterMs} ms: ${outcome}`);
   }

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { LabError } from "../lab-error.ts";
 import type { ExchangeResult, Flow } from "./flow.ts";
+import { AT_ONCE_MS, Interruptions } from "./interruptions.ts";
 import type { TrafficOptions } from "./options.ts";
 import { requestPayload } from "./payload.ts";
 import { type Broken, type Moved, Tally, type TrafficReport } from "./report.ts";
@@ -13,11 +14,25 @@ const EVENT_LIMIT = 10_000;
 const LOCAL_RETRY_MS = 20;
 
 /**
- * Sends traffic until its number or duration is reached, or `signal` aborts, and counts.
+ * Sends traffic until its number or duration is reached, or `signal` aborts, and counts. `onHeld` is called when every
+ * connection that is to be kept has been answered once.
+ * @returns a report; with `newRate` a second one, of the new connections beside those that are held.
  * @throws LabError when this machine cannot send at all: no such source address, no ports left…
  */
-export async function runTraffic(options: TrafficOptions, signal: AbortSignal): Promise<TrafficReport> {
-  return await new TrafficRun(options, signal).run();
+export async function runTraffic(
+  options: TrafficOptions,
+  signal: AbortSignal,
+  onHeld?: () => void,
+): Promise<TrafficReport[]> {
+  const runs = [new TrafficRun(options, signal, onHeld)];
+  if (options.newRate !== undefined) runs.push(new TrafficRun(newConnections(options, options.newRate), signal));
+  return await Promise.all(runs.map((run) => run.run()));
+}
+
+/** As many in flight as may begin before the first of them is given up: what is lost must not slow the others down. */
+function newConnections(options: TrafficOptions, rate: number): TrafficOptions {
+  const concurrency = Math.ceil((rate * options.timeoutMs) / 1000) + 1;
+  return { ...options, keep: false, connections: Number.POSITIVE_INFINITY, rate, concurrency };
 }
 
 /** Traffic that can be looked at while it goes. */
@@ -25,17 +40,20 @@ export class TrafficRun {
   readonly #options: TrafficOptions;
   readonly #watchdog = new Watchdog();
   readonly #tally = new Tally();
+  readonly #interruptions = new Interruptions(performance.now());
   readonly #name = randomBytes(3).toString("hex");
   readonly #broken: Broken[] = [];
   readonly #moved: Moved[] = [];
   readonly #started = performance.now();
   readonly #stop: AbortSignal;
+  readonly #onHeld: () => void;
   #tokens = 0;
   #held = 0;
   #localSince: number | undefined;
 
-  constructor(options: TrafficOptions, signal: AbortSignal) {
+  constructor(options: TrafficOptions, signal: AbortSignal, onHeld: () => void = () => undefined) {
     this.#options = options;
+    this.#onHeld = onHeld;
     const { durationMs } = options;
     this.#stop =
       durationMs === undefined ? signal : AbortSignal.any([signal, AbortSignal.timeout(Math.round(durationMs))]);
@@ -51,7 +69,8 @@ export class TrafficRun {
     const { keep, address, port, protocol } = this.#options;
     const to = address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
     const report = this.#tally.report(to, protocol, performance.now() - this.#started);
-    return keep ? { ...report, held: this.#held, broken: this.#broken, moved: this.#moved } : report;
+    if (keep) return { ...report, held: this.#held, broken: this.#broken, moved: this.#moved };
+    return { ...report, interruptions: this.#interruptions.report(performance.timeOrigin) };
   }
 
   #open(): Flow {
@@ -92,7 +111,12 @@ export class TrafficRun {
     const request = requestPayload(this.#tokens, this.#name, this.#options.payloadBytes);
     this.#tokens += 1;
     const startedMs = performance.now();
+    let late = false;
+    const unwatch = this.#watchdog.watch(AT_ONCE_MS, () => {
+      late = true;
+    });
     const result = await flow.exchange(request);
+    unwatch();
     if (result.outcome === "local") {
       await this.#waitForLocal(result.message);
       return undefined;
@@ -100,6 +124,7 @@ export class TrafficRun {
     this.#localSince = undefined;
     if (result.outcome === "answered") this.#tally.answered(result.target, performance.now() - startedMs);
     else this.#tally.lost(result.outcome);
+    this.#interruptions.ended(startedMs, performance.now(), result.outcome === "answered", late);
     return result;
   }
 
@@ -151,14 +176,17 @@ export class TrafficRun {
         continue;
       }
       if (result.outcome === "answered") {
-        if (target === "") this.#held += 1;
-        else if (target !== result.target && this.#moved.length < EVENT_LIMIT) {
+        if (target === "") {
+          this.#held += 1;
+          if (this.#held === this.#options.connections) this.#onHeld();
+        } else if (target !== result.target && this.#moved.length < EVENT_LIMIT) {
           this.#moved.push({
             connection: number,
             sourcePort: flow.sourcePort,
             from: target,
             to: result.target,
             afterMs: this.#elapsedMs(),
+            at: new Date().toISOString(),
           });
         }
         target = result.target;

@@ -202,4 +202,50 @@ describe("traffic", () => {
     expect(code).toBe(1);
     await command.lab("start", "target-1", "echo");
   });
+
+  it("holds 1,000 connections of both families and tells since when and until when new ones were not served", async () => {
+    const child = command.start([
+      ...["lab", "exec", "gateway-a", "--", process.execPath, "test/lab/entry.ts", "traffic", "--json", "--keep"],
+      ...["--to", `${TARGET}:8080`, "--to", "[fd00:1::11]:8080", "--connections", "500", "--new-rate", "50"],
+      ...["--interval", "500", "--duration", "60"],
+    ]);
+    let said = "";
+    child.stderr?.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+    const end = finished(child);
+    await eventually(() => expect(said.match(/^holding 500 connections to /gm)).toHaveLength(2), 30_000);
+    // Every packet is lost until at least one new connection of each family, whose SYN goes unanswered, has been tried.
+    const cut = Date.now();
+    const drops = async (): Promise<boolean> => {
+      const ruleset = await command.exec("target-1", "nft", "list", "table", "inet", "cw-cut");
+      const counts = [...ruleset.matchAll(/tcp flags syn counter packets ([0-9]+)/g)].map(([, count]) => Number(count));
+      return counts.length === 2 && counts.every((count) => count > 5);
+    };
+    const rules = ["ipv4", "ipv6"].map((family) => `meta nfproto ${family} tcp flags syn counter drop`).join("; ");
+    await command.exec(
+      "target-1",
+      "nft",
+      `add table inet cw-cut; add chain inet cw-cut in { type filter hook input priority 0; ${rules}; }`,
+    );
+    await eventually(async () => expect(await drops()).toBe(true));
+    await command.exec("target-1", "nft", "delete table inet cw-cut");
+    const mended = Date.now();
+    // What began during the cut is answered when its SYN is sent again.
+    await eventually(async () => {
+      expect(await command.exec("gateway-a", "ss", "-Htn", "state", "syn-sent")).toBe("");
+    });
+    child.kill("SIGTERM");
+    const { stdout } = await end;
+    const [held4, new4, held6, new6] = JSON.parse(stdout);
+    for (const report of [held4, held6]) expect(report).toMatchObject({ held: 500, broken: [], moved: [], lost: 0 });
+    for (const { interruptions, lost } of [new4, new6]) {
+      expect(lost).toBe(0);
+      expect(interruptions.late).toBeGreaterThan(0);
+      expect(Date.parse(interruptions.firstLateAt)).toBeGreaterThan(cut);
+      expect(Date.parse(interruptions.lastLateAt)).toBeLessThan(mended);
+      expect(interruptions.lateForMs).toBeLessThanOrEqual(mended - cut);
+      expect(interruptions.longestGapMs).toBeGreaterThan(0);
+    }
+  });
 });
