@@ -1,7 +1,7 @@
 import type { BfdConfig, BfdReport } from "#shared/bfd/bfd-messages.ts";
 import type { Ip } from "#shared/net/ip.ts";
+import { type Damping, damp, NEVER_READY } from "#shared/process/flap-damping.ts";
 import type { DesiredPeer, DesiredState } from "./desired-state.ts";
-import { type Damping, damp, NEVER_READY } from "./flap-damping.ts";
 
 /**
  * What BFD means for a peer (RFC 5882, sections 3 and 4). Unheard: the neighbour has not been Up, has said AdminDown, or

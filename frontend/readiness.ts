@@ -1,6 +1,6 @@
 import type { Family } from "#shared/net/ip.ts";
+import { type Damping, damp, NEVER_READY } from "#shared/process/flap-damping.ts";
 import type { DesiredState } from "./desired-state.ts";
-import { type Damping, damp, NEVER_READY } from "./flap-damping.ts";
 import type { PeerState } from "./peer-state.ts";
 
 /** Whether the instance forwards and attracts traffic of a family, and why (not). */
