@@ -9,7 +9,18 @@ import {
   serviceSchema,
 } from "#shared/api/core.ts";
 import { NETWORK_STATUS_ANNOTATION, SERVICE_NETWORK_ANNOTATION, SERVICE_PROXY_LABEL } from "#shared/api/names.ts";
-import { planSlices, type SlicePlan } from "./plan-slices.ts";
+import { planSlices as planSlicesAt, type SlicePlan } from "./plan-slices.ts";
+
+/** Half a minute before the grace period of a terminating pod ends. */
+const NOW_MS = Date.parse("2025-12-31T23:59:30Z");
+function planSlices(
+  service: Service | undefined,
+  pods: readonly Pod[],
+  existing: readonly EndpointSlice[],
+  nowMs = NOW_MS,
+): SlicePlan {
+  return planSlicesAt(service, pods, existing, nowMs);
+}
 
 function service(spec: Record<string, unknown> = {}, annotation: string | undefined = "blue", name = "web"): Service {
   return serviceSchema.parse({
@@ -119,7 +130,30 @@ describe("slices", () => {
       pod("p2", { phase: "Failed" }),
       pod("p3", { phase: "Pending", annotation: "[]" }),
     ];
-    expect(planSlices(service(), pods, [])).toEqual({ apply: [], delete: [], targets: 0, problems: [] });
+    expect(planSlices(service(), pods, [])).toMatchObject({ apply: [], delete: [], targets: 0, problems: [] });
+  });
+
+  test("a terminating pod stays until its grace period is over, and the plan says when that is", () => {
+    const pods = [pod("p1", { terminating: true }), pod("p2")];
+    const before = planSlices(service(), pods, []);
+    const slices = carryOut([], before);
+    expect(addressesOf(slices)).toEqual(["10.0.0.1", "10.0.0.2"]);
+    // Half a minute of grace, and 10 s for kubelets and clocks that are late.
+    expect(before.againMs).toBe(40_000);
+    const last = planSlices(service(), pods, slices, NOW_MS + 39_999);
+    expect(last).toMatchObject({ apply: [], delete: [], againMs: 1 });
+    const over = planSlices(service(), pods, slices, NOW_MS + 40_000);
+    expect(over.againMs).toBeUndefined();
+    expect(addressesOf(carryOut(slices, over))).toEqual(["10.0.0.2"]);
+  });
+
+  test("a time of deletion that is none is refused", () => {
+    const metadata = { name: "p1", deletionTimestamp: "soon" };
+    const { error } = podSchema.safeParse({ apiVersion: "v1", kind: "Pod", metadata });
+    expect(error?.issues[0]).toMatchObject({
+      path: ["metadata", "deletionTimestamp"],
+      message: "must be a time like 2026-01-31T12:00:00Z",
+    });
   });
 
   test("a set of slices for each family", () => {

@@ -22,6 +22,8 @@ export interface SlicePlan {
   /** Targets that the slices hold when the plan is carried out. */
   readonly targets: number;
   readonly problems: readonly string[];
+  /** After how many milliseconds a plan may come out differently from the same objects. */
+  readonly againMs: number | undefined;
 }
 
 /** Who an endpoint is, whatever its address and state. */
@@ -131,7 +133,7 @@ function planGroup(
   service: Service,
   group: TargetGroup,
   existing: readonly EndpointSlice[],
-): Omit<SlicePlan, "problems"> {
+): Omit<SlicePlan, "problems" | "againMs"> {
   const key = groupKey(group.family === 4 ? "IPv4" : "IPv6", group.ports);
   const drafts = deal(service, key, group, existing);
   return {
@@ -149,14 +151,17 @@ function planGroup(
  * @param service undefined when it is gone; one that is no service-i has no slices either.
  * @param pods Those that the Service's selector selects, from its namespace.
  * @param existing The Service's slices that are ours.
+ * @param nowMs Ends the grace periods of terminating pods.
  */
 export function planSlices(
   service: Service | undefined,
   pods: readonly Pod[],
   existing: readonly EndpointSlice[],
+  nowMs: number,
 ): SlicePlan {
   if (service === undefined || !isServiceI(service)) {
-    return { apply: [], delete: existing.map(({ metadata }) => metadata.name), targets: 0, problems: [] };
+    const all = existing.map(({ metadata }) => metadata.name);
+    return { apply: [], delete: all, targets: 0, problems: [], againMs: undefined };
   }
   const network = networkOf(service);
   if (network === undefined) {
@@ -165,9 +170,9 @@ export function planSlices(
       `annotation ${SERVICE_NETWORK_ANNOTATION} is ${JSON.stringify(text.slice(0, 128))}; it must be ` +
       "[namespace/]network[@interface]; its EndpointSlices stay as they are until it is";
     const targets = existing.reduce((sum, { endpoints }) => sum + endpoints.length, 0);
-    return { apply: [], delete: [], targets, problems: [problem] };
+    return { apply: [], delete: [], targets, problems: [problem], againMs: undefined };
   }
-  const { groups, problems } = serviceTargets(service, network, pods);
+  const { groups, problems, againMs } = serviceTargets(service, network, pods, nowMs);
   const byKey = new Map<string, EndpointSlice[]>();
   for (const slice of existing) {
     const key = groupKey(slice.addressType, slice.ports);
@@ -186,5 +191,6 @@ export function planSlices(
     delete: [...plans.flatMap((plan) => plan.delete), ...stale].sort(compareText),
     targets: plans.reduce((sum, plan) => sum + plan.targets, 0),
     problems,
+    againMs,
   };
 }

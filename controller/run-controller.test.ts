@@ -61,7 +61,9 @@ class TestClock implements Clock {
 
 let stop = new AbortController();
 const clock = new TestClock();
-async function run(store: MemoryStore): Promise<RunningController> {
+/** Retries come at once. */
+const noPause = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+async function run(store: MemoryStore, pause: (ms: number) => Promise<void> = noPause): Promise<RunningController> {
   stop = new AbortController();
   const controller = await runController({
     store,
@@ -69,8 +71,7 @@ async function run(store: MemoryStore): Promise<RunningController> {
     clock,
     signal: stop.signal,
     random: () => 0,
-    // Retries come at once.
-    pause: () => new Promise((resolve) => setImmediate(resolve)),
+    pause,
   });
   await controller.settled();
   return controller;
@@ -280,6 +281,28 @@ describe("addresses", () => {
 });
 
 describe("EndpointSlices", () => {
+  test("a terminating pod leaves when its grace period is over, though nothing tells of it", async () => {
+    const startMs = clock.timeMs;
+    const leaving = object(target("p1", "10.0.0.1"));
+    Object.assign(leaving.metadata, { deletionTimestamp: new Date(startMs + 30_000).toISOString() });
+    const store = new ObservedStore([...objects(service(), target("p2", "10.0.0.2")), leaving]);
+    const waits: { ms: number; end: () => void }[] = [];
+    const controller = await run(store, (ms) => new Promise((end) => waits.push({ ms, end })));
+    const conditions = () => Object.fromEntries(endpointsOf(store, "web").map((e) => [e.addresses[0], e.conditions]));
+    expect(conditions()).toEqual({
+      "10.0.0.1": { ready: false, serving: true, terminating: true },
+      "10.0.0.2": { ready: true, serving: true, terminating: false },
+    });
+    // Looked at again after its own write.
+    expect(waits.at(-1)?.ms).toBe(40_000);
+    clock.timeMs = startMs + 40_000;
+    for (const { end } of waits) end();
+    await vi.waitFor(() => expect(Object.keys(conditions())).toEqual(["10.0.0.2"]));
+    await controller.settled();
+    expect(controller.snapshot().slices).toMatchObject([{ service: "web", targets: 1 }]);
+    clock.timeMs = startMs;
+  });
+
   test("pods come, change, move and go; the Service goes", async () => {
     const store = new ObservedStore(objects(service(), target("p1", "10.0.0.1")));
     const controller = await run(store);

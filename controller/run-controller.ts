@@ -19,7 +19,7 @@ export interface ControllerOptions {
   readonly signal: AbortSignal;
   /** Between 0 and 1; spreads retries. */
   readonly random?: () => number;
-  /** Waits before retries. */
+  /** Waits before retries, and for the ends of grace periods. */
   readonly pause?: WorkQueueOptions["pause"];
 }
 
@@ -67,9 +67,13 @@ export async function runController(options: ControllerOptions): Promise<Running
   const view = await store.watch(INTERESTS, (ref) => hooks.changed(ref), signal);
   const writer = new StatusWriter(store, clock);
   const gateways = new GatewayReconciler(view, writer, log);
-  const slices = new SliceReconciler(view, store, writer, log);
+  const slices = new SliceReconciler(view, store, writer, log, clock);
   const queue = new WorkQueue({
-    reconcile: (key) => (key === GATEWAYS ? gateways.reconcile() : slices.reconcile(key)),
+    reconcile: async (key) => {
+      if (key !== GATEWAYS) return slices.reconcile(key);
+      await gateways.reconcile();
+      return undefined;
+    },
     onFailure: (key, error, retryInMs) => log.warn({ key, err: error, retryInMs }, "will be tried again"),
     random,
     ...(pause === undefined ? {} : { pause }),

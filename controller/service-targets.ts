@@ -20,7 +20,12 @@ export interface ServiceTargets {
   readonly groups: readonly TargetGroup[];
   /** What keeps pods from being targets, each naming the pod and the field. */
   readonly problems: readonly string[];
+  /** After how many milliseconds the first of the terminating targets ends to be one; undefined without any. */
+  readonly againMs: number | undefined;
 }
+
+/** A kubelet begins to count when it sees the deletion, and lets a preStop hook overrun by 2 s; clocks differ, too. */
+const GRACE_SLACK_MS = 10_000;
 
 /** Whether the Service is a service-i: its targets are ours to publish. */
 export function isServiceI(service: Service): boolean {
@@ -39,6 +44,16 @@ export function networkOf(service: Service): NetworkRef | undefined {
 /** Pods that have ended never come back: they are no targets, and nothing is wrong with that. */
 function hasEnded({ status }: Pod): boolean {
   return status?.phase === "Succeeded" || status?.phase === "Failed";
+}
+
+/**
+ * For how long a terminating pod may still have flows: `deletionTimestamp` is the time at which its grace period ends. One
+ * whose object stays beyond that (a node that is gone, a finalizer) serves nobody any more. Undefined when it is not
+ * terminating; 0 or less when it is over.
+ */
+function graceLeftMs({ metadata }: Pod, nowMs: number): number | undefined {
+  if (metadata.deletionTimestamp === undefined) return undefined;
+  return Date.parse(metadata.deletionTimestamp) + GRACE_SLACK_MS - nowMs;
 }
 
 /** As the EndpointSlice API defines them; a terminating pod may still serve. */
@@ -77,12 +92,21 @@ function endpointOf(pod: Pod, service: Service, address: Endpoint["addresses"][n
 /**
  * The targets of a service-i among the pods that its selector selects. A pod that cannot be a target is reported and
  * left out; the others are unaffected.
+ * @param nowMs ends the grace periods of terminating pods.
  */
-export function serviceTargets(service: Service, network: NetworkRef, pods: readonly Pod[]): ServiceTargets {
+export function serviceTargets(
+  service: Service,
+  network: NetworkRef,
+  pods: readonly Pod[],
+  nowMs: number,
+): ServiceTargets {
   const groups = new Map<string, { family: Family; ports: TargetPorts; endpoints: Endpoint[] }>();
   const problems: string[] = [];
+  let againMs: number | undefined;
   for (const pod of [...pods].sort((a, b) => compareText(a.metadata.name, b.metadata.name))) {
-    if (hasEnded(pod)) continue;
+    const leftMs = graceLeftMs(pod, nowMs);
+    if (hasEnded(pod) || (leftMs !== undefined && leftMs <= 0)) continue;
+    if (leftMs !== undefined) againMs = Math.min(leftMs, againMs ?? leftMs);
     const where = `Pod ${pod.metadata.namespace}/${pod.metadata.name}`;
     const found = secondaryAddresses(pod, network);
     if ("problem" in found) {
@@ -105,5 +129,5 @@ export function serviceTargets(service: Service, network: NetworkRef, pods: read
       group.endpoints.push(endpointOf(pod, service, address));
     }
   }
-  return { groups: [...groups].sort(([a], [b]) => compareText(a, b)).map(([, group]) => group), problems };
+  return { groups: [...groups].sort(([a], [b]) => compareText(a, b)).map(([, group]) => group), problems, againMs };
 }

@@ -1,5 +1,6 @@
 import type { Service } from "#shared/api/core.ts";
 import type { ObjectRef } from "#shared/api/kinds.ts";
+import type { Clock } from "#shared/process/clock.ts";
 import type { Log } from "#shared/process/log.ts";
 import { condition, joinMessages } from "#shared/resolve/conditions.ts";
 import { type ObjectStore, type ObjectView, StoreConflictError } from "#shared/store/object-store.ts";
@@ -24,15 +25,17 @@ export class SliceReconciler {
   readonly #store: ObjectStore;
   readonly #writer: StatusWriter;
   readonly #log: Log;
+  readonly #clock: Clock;
   readonly #index: TargetIndex;
   readonly #summaries = new Map<string, SliceSummary>();
   readonly #problems = new Map<string, readonly string[]>();
 
-  constructor(view: ObjectView, store: ObjectStore, writer: StatusWriter, log: Log) {
+  constructor(view: ObjectView, store: ObjectStore, writer: StatusWriter, log: Log, clock: Clock) {
     this.#view = view;
     this.#store = store;
     this.#writer = writer;
     this.#log = log;
+    this.#clock = clock;
     this.#index = new TargetIndex(view);
   }
 
@@ -57,12 +60,16 @@ export class SliceReconciler {
     return this.#index.update(ref);
   }
 
-  /** @param key `namespace/name` of a Service. */
-  async reconcile(key: string): Promise<void> {
+  /**
+   * @param key `namespace/name` of a Service.
+   * @returns after how many milliseconds to look again, if nothing changes before.
+   */
+  async reconcile(key: string): Promise<number | undefined> {
     const slash = key.indexOf("/");
     const [namespace, name] = [key.slice(0, slash), key.slice(slash + 1)];
     const service = this.#view.get("Service", namespace, name);
-    const plan = planSlices(service, this.#index.podsOf(namespace, name), this.#index.slicesOf(namespace, name));
+    const pods = this.#index.podsOf(namespace, name);
+    const plan = planSlices(service, pods, this.#index.slicesOf(namespace, name), this.#clock.nowMs());
     const problems = [...plan.problems];
     for (const slice of plan.apply) {
       try {
@@ -83,6 +90,7 @@ export class SliceReconciler {
     }
     this.#remember(key, service, plan.targets, problems);
     if (service !== undefined) await this.#report(service, problems);
+    return plan.againMs;
   }
 
   #remember(key: string, service: Service | undefined, targets: number, problems: readonly string[]): void {

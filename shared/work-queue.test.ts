@@ -115,6 +115,27 @@ describe("WorkQueue", () => {
     expect(runs).toBe(2);
   });
 
+  test("a key whose reconciler says so is looked at again later, or as soon as it is added", async () => {
+    const answers: (number | undefined)[] = [500, 300, undefined];
+    const seen: string[] = [];
+    const { queue, clock } = setup(async (key) => {
+      seen.push(key);
+      return answers.shift();
+    });
+    queue.add("a");
+    await queue.idle();
+    expect(clock.sleeps.map(({ ms }) => ms)).toEqual([500]);
+    expect(queue.depth).toBe(0);
+    queue.add("a");
+    await queue.idle();
+    expect(clock.sleeps.map(({ ms }) => ms)).toEqual([500, 300]);
+    // The first wait is off: only the second brings it back.
+    for (const { wake } of clock.sleeps) wake();
+    await new Promise((resolve) => setImmediate(resolve));
+    await queue.idle();
+    expect(seen).toEqual(["a", "a", "a"]);
+  });
+
   test("one key's failure does not hold up the others; abort ends it all", async () => {
     const seen: string[] = [];
     const { queue, stop } = setup(async (key) => {

@@ -3,9 +3,9 @@ import { pause } from "./process/pause.ts";
 export interface WorkQueueOptions {
   /**
    * Looks at one key and makes the world agree with it. Never runs twice at once for one key. A rejection puts the key
-   * back, to be tried again.
+   * back, to be tried again. Answers after how many milliseconds to look at the key again, if nothing adds it before.
    */
-  readonly reconcile: (key: string, signal: AbortSignal) => Promise<void>;
+  readonly reconcile: (key: string, signal: AbortSignal) => Promise<number | undefined>;
   /** Is told of each failed attempt before the next one is due. */
   readonly onFailure: (key: string, error: unknown, retryInMs: number) => void;
   /** Between 0 and 1; spreads retries so that many keys do not come back together. */
@@ -28,7 +28,8 @@ export class WorkQueue {
   readonly #waiting = new Set<string>();
   readonly #running = new Set<string>();
   readonly #failures = new Map<string, number>();
-  readonly #retries = new Map<string, AbortController>();
+  /** Keys that are to be looked at again later; aborting takes one out. */
+  readonly #later = new Map<string, AbortController>();
   #scheduled = false;
   #onIdle: (() => void)[] = [];
 
@@ -38,14 +39,14 @@ export class WorkQueue {
 
   /** Keys that wait for their turn, are being looked at, or will be tried again. */
   get depth(): number {
-    return new Set([...this.#waiting, ...this.#running, ...this.#retries.keys()]).size;
+    return new Set([...this.#waiting, ...this.#running, ...this.#failures.keys()]).size;
   }
 
   add(key: string): void {
     if (this.#options.signal.aborted) return;
-    // What changed may have cured it: do not wait for the retry.
-    this.#retries.get(key)?.abort();
-    this.#retries.delete(key);
+    // What changed may have cured it: do not wait.
+    this.#later.get(key)?.abort();
+    this.#later.delete(key);
     this.#waiting.add(key);
     this.#schedule();
   }
@@ -84,8 +85,9 @@ export class WorkQueue {
   async #run(key: string): Promise<void> {
     const { reconcile, signal } = this.#options;
     try {
-      await reconcile(key, signal);
+      const againMs = await reconcile(key, signal);
       this.#failures.delete(key);
+      if (againMs !== undefined) this.#addLater(key, againMs);
     } catch (error) {
       if (!signal.aborted) this.#retryLater(key, error);
     } finally {
@@ -95,19 +97,25 @@ export class WorkQueue {
   }
 
   #retryLater(key: string, error: unknown): void {
-    const { firstRetryMs, maxRetryMs, random, pause: wait, signal, onFailure } = this.#options;
+    const { firstRetryMs, maxRetryMs, random, onFailure } = this.#options;
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
     const ceilingMs = Math.min(maxRetryMs, firstRetryMs * 2 ** Math.min(failures, 30));
     const retryInMs = Math.round(ceilingMs * (0.5 + random() / 2));
     onFailure(key, error, retryInMs);
-    // Somebody added it while it failed: its turn comes anyway.
-    if (this.#waiting.has(key)) return;
+    this.#addLater(key, retryInMs);
+  }
+
+  #addLater(key: string, ms: number): void {
+    const { pause: wait, signal } = this.#options;
+    // Somebody added it while it was looked at: its turn comes anyway.
+    if (this.#waiting.has(key) || signal.aborted) return;
     const cancelled = new AbortController();
-    this.#retries.set(key, cancelled);
-    void wait(retryInMs, AbortSignal.any([signal, cancelled.signal])).then(() => {
+    this.#later.set(key, cancelled);
+    // A timer takes 31 bits of milliseconds; looking once too early does no harm.
+    void wait(Math.min(ms, 2 ** 31 - 1), AbortSignal.any([signal, cancelled.signal])).then(() => {
       if (cancelled.signal.aborted) return;
-      this.#retries.delete(key);
+      this.#later.delete(key);
       this.add(key);
     });
   }

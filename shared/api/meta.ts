@@ -21,7 +21,8 @@ export const namespacedMetaSchema = z.looseObject({
   resourceVersion: z.string().default(""),
   generation: z.int().default(1),
   creationTimestamp: z.string().optional(),
-  deletionTimestamp: z.string().optional(),
+  /** The object is being deleted: of a pod, the time at which its grace period ends (RFC 3339). */
+  deletionTimestamp: z.iso.datetime({ offset: true, error: "must be a time like 2026-01-31T12:00:00Z" }).optional(),
   ownerReferences: z.array(ownerReferenceSchema).optional(),
 });
 
