@@ -16,6 +16,20 @@ const TOPOLOGY = [
   "default",
 ] as const;
 
+/** What can be done to a running lab's nodes. */
+const NODE_ACTIONS = [
+  [
+    "stop",
+    "<node> [process]",
+    "kill -9 a node's processes, or one of them, and keep them down; as after a crash, packets are lost until others notice",
+  ],
+  ["start", "<node> [process]", "start what `lab stop` holds down"],
+  ["freeze", "<node>", "SIGSTOP to everything in a node: its processes hang, its kernel forwards on"],
+  ["thaw", "<node>", "let what `lab freeze` has stopped go on"],
+  ["cut", "<node> <interface>", "lose every packet of a node's interface, both ways, while its link stays up"],
+  ["mend", "<node> <interface>", "undo `lab cut`"],
+] as const;
+
 /** `causeway lab …`. The actions load their code when they run: the other commands start no slower for it. */
 export function registerLabCommands(program: Command): void {
   // `exec` and `run` leave the options after their own arguments to the command that they run.
@@ -57,17 +71,13 @@ export function registerLabCommands(program: Command): void {
       const { execInNode } = await import("./enter.ts");
       process.exitCode = await execInNode(options.name, node, withoutDashes(command));
     });
-  for (const action of ["stop", "start"] as const) {
-    parseName(lab.command(`${action} <node> [process]`))
-      .description(
-        action === "stop"
-          ? "kill -9 a node's processes, or one of them, and keep them down; as after a crash, packets are lost until others notice"
-          : "start what `lab stop` holds down",
-      )
-      .action(async (node: string, process: string | undefined, options: NameOption) => {
-        const { labNode } = await import("./commands.ts");
-        await labNode(options.name, action, node, process);
-      });
+  for (const [action, parts, description] of NODE_ACTIONS) {
+    const command = parseName(lab.command(`${action} ${parts}`)).description(description);
+    command.action(async () => {
+      const { labNode } = await import("./commands.ts");
+      const [node = "", part] = command.args;
+      await labNode(command.opts<NameOption>().name, action, node, part);
+    });
   }
   parseName(lab.command("run <command...>"))
     .description(

@@ -1,4 +1,4 @@
-import { commandNode, fetchStatus, waitConverged } from "./control-client.ts";
+import { commandNode, fetchStatus, type NodeAction, waitConverged } from "./control-client.ts";
 import { findTopology } from "./find-topology.ts";
 import { LabError } from "./lab-error.ts";
 import { findRunningLab, labFolder, readLabInfo } from "./lab-folder.ts";
@@ -49,15 +49,17 @@ export async function labStatus(name: string, json: boolean): Promise<number> {
   return status.converged ? 0 : 3;
 }
 
-export async function labNode(
-  name: string,
-  action: "stop" | "start",
-  node: string,
-  process: string | undefined,
-): Promise<void> {
+const DONE: Readonly<Record<NodeAction, string>> = {
+  stop: "is down until `lab start`",
+  start: "is started",
+  freeze: "is frozen until `lab thaw`",
+  thaw: "goes on",
+  cut: "loses every packet until `lab mend`",
+  mend: "is mended",
+};
+
+export async function labNode(name: string, action: NodeAction, node: string, part: string | undefined): Promise<void> {
   const { folder } = await findRunningLab(name);
-  await commandNode(folder, action, node, process);
-  console.log(
-    `${process === undefined ? node : `${process} of ${node}`} ${action === "stop" ? "is down until `lab start`" : "started"}`,
-  );
+  await commandNode(folder, action, node, part);
+  console.log(`${part === undefined ? node : `${part} of ${node}`} ${DONE[action]}`);
 }

@@ -10,14 +10,15 @@ export async function fetchStatus(folder: LabFolder): Promise<LabStatus> {
   return labStatusSchema.parse(JSON.parse(body));
 }
 
-/** Stops (kill -9, and keeps down) or starts a node, or one process of it. */
-export async function commandNode(
-  folder: LabFolder,
-  action: "stop" | "start",
-  node: string,
-  process?: string,
-): Promise<void> {
-  const path = `/nodes/${encodeURIComponent(node)}/${process === undefined ? "" : `${encodeURIComponent(process)}/`}${action}`;
+/**
+ * What can be done to a node or a part of it. `stop`: kill -9, and keep down, of the node or one process. `freeze`:
+ * SIGSTOP. `cut`: one of its interfaces loses every packet.
+ */
+export type NodeAction = "stop" | "start" | "freeze" | "thaw" | "cut" | "mend";
+
+/** @param part a process, or for `cut` and `mend` an interface */
+export async function commandNode(folder: LabFolder, action: NodeAction, node: string, part?: string): Promise<void> {
+  const path = `/nodes/${encodeURIComponent(node)}/${part === undefined ? "" : `${encodeURIComponent(part)}/`}${action}`;
   const { status, body } = await unixRequest(folder.control, "POST", path, 10_000);
   if (status !== 200) throw new LabError(body.trim());
 }

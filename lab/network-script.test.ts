@@ -47,6 +47,15 @@ describe("network script", () => {
     expect(host).toContain("link set gateway-a.svc0 master br0 up");
   });
 
+  it("knows the far end of every link", () => {
+    const names = ["minimal", "default", "vxlan"] as const;
+    const [minimal, bridged, vxlan] = names.map((name) => script(name).farEnds);
+    expect(minimal?.get("gateway-a ext0")).toEqual({ namespace: "router", device: "ext0" });
+    expect(minimal?.get("router ext0")).toEqual({ namespace: "gateway-a", device: "ext0" });
+    expect(bridged?.get("gateway-a ext0")).toEqual({ device: "gateway-a.ext0" });
+    expect(vxlan?.get("gateway-a svc0")).toEqual({ namespace: "host-1", device: "gateway-a.svc0" });
+  });
+
   it("asks for netem where links have delay or loss", () => {
     const text = `
 name: t

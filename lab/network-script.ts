@@ -7,6 +7,14 @@ export interface NetworkScript {
   readonly fabric: readonly string[];
   /** One shell script per namespace: addresses, routes, sysctls. */
   readonly nodes: ReadonlyMap<string, string>;
+  /** The far end of each member's link, by `NODE INTERFACE`. */
+  readonly farEnds: ReadonlyMap<string, FarEnd>;
+}
+
+/** An interface; without a namespace it is the supervisor's. */
+export interface FarEnd {
+  readonly namespace?: string;
+  readonly device: string;
 }
 
 /**
@@ -14,33 +22,43 @@ export interface NetworkScript {
  * quoting.
  */
 export function networkScript(topology: ResolvedTopology): NetworkScript {
-  const ports = new PortNames();
+  const ports = new Ports();
   const fabric: string[] = [];
   const nodes = new Map<string, string>();
   for (const { name } of topology.nodes) fabric.push(`netns add ${name}`);
   for (const host of topology.vxlanHosts) fabric.push(`netns add ${host}`);
   for (const [index, segment] of topology.segments.entries()) {
     if (segment.vxlan !== undefined) vxlanFabric(segment, segment.vxlan, index, ports, fabric, nodes);
-    else if (segment.attachments.length === 2) fabric.push(pair(segment));
+    else if (segment.attachments.length === 2) fabric.push(pair(segment, ports));
     else bridgeFabric(segment, index, ports, fabric);
   }
   for (const node of topology.nodes) nodes.set(node.name, nodeScript(node, topology.segments));
-  return { fabric, nodes };
+  return { fabric, nodes, farEnds: ports.farEnds };
 }
 
-/** Kernel names of the fabric's ends: `node.interface` where that fits, else a number. */
-class PortNames {
+class Ports {
+  readonly farEnds = new Map<string, FarEnd>();
   #next = 0;
-  next(node: string, device: string): string {
+
+  /** Kernel name of the fabric's end of a link: `node.interface` where that fits, else a number. */
+  name(node: string, device: string, namespace?: string): string {
     const name = `${node}.${device}`;
     this.#next += 1;
-    return name.length <= 15 ? name : `port${this.#next}`;
+    const port = name.length <= 15 ? name : `port${this.#next}`;
+    this.join(node, device, { device: port, ...(namespace === undefined ? {} : { namespace }) });
+    return port;
+  }
+
+  join(node: string, device: string, farEnd: FarEnd): void {
+    this.farEnds.set(`${node} ${device}`, farEnd);
   }
 }
 
-function pair({ attachments, mtu }: Segment): string {
+function pair({ attachments, mtu }: Segment, ports: Ports): string {
   const [a, b] = attachments;
   if (a === undefined || b === undefined) throw new RangeError("a pair has two members");
+  ports.join(a.node, a.interface, { namespace: b.node, device: b.interface });
+  ports.join(b.node, b.interface, { namespace: a.node, device: a.interface });
   return (
     `link add name ${a.interface} netns ${a.node} address ${a.mac} mtu ${mtu} type veth ` +
     `peer name ${b.interface} netns ${b.node} address ${b.mac} mtu ${mtu}`
@@ -56,11 +74,11 @@ function leg(
   return `link add name ${port}${where} mtu ${mtu} type veth peer name ${device} netns ${node} address ${mac} mtu ${mtu}`;
 }
 
-function bridgeFabric(segment: Segment, index: number, ports: PortNames, fabric: string[]): void {
+function bridgeFabric(segment: Segment, index: number, ports: Ports, fabric: string[]): void {
   const bridge = `br${index}`;
   fabric.push(`link add name ${bridge} mtu ${segment.mtu} type bridge mcast_snooping 0`, `link set ${bridge} up`);
   for (const attachment of segment.attachments) {
-    const port = ports.next(attachment.node, attachment.interface);
+    const port = ports.name(attachment.node, attachment.interface);
     fabric.push(leg(port, segment.mtu, attachment), `link set ${port} master ${bridge} up`);
   }
 }
@@ -69,7 +87,7 @@ function vxlanFabric(
   segment: Segment,
   vxlan: Vxlan,
   index: number,
-  ports: PortNames,
+  ports: Ports,
   fabric: string[],
   nodes: Map<string, string>,
 ): void {
@@ -79,7 +97,7 @@ function vxlanFabric(
     `link set ${underlay} up`,
   );
   for (const host of vxlan.hosts) {
-    const uplink = ports.next(host.name, "und0");
+    const uplink = ports.name(host.name, "und0");
     fabric.push(
       leg(uplink, vxlan.underlayMtu, { interface: "und0", node: host.name, mac: host.mac }),
       `link set ${uplink} master ${underlay} up`,
@@ -96,7 +114,7 @@ function vxlanFabric(
     for (const node of host.members) {
       const attachment = segment.attachments.find((candidate) => candidate.node === node);
       if (attachment === undefined) throw new RangeError(`${node} is on ${host.name} but not on ${segment.name}`);
-      const port = ports.next(node, attachment.interface);
+      const port = ports.name(node, attachment.interface, host.name);
       fabric.push(leg(port, segment.mtu, attachment, ` netns ${host.name}`));
       batch.push(`link set ${port} master br0 up`);
     }

@@ -1,10 +1,14 @@
 import { LabError } from "../lab-error.ts";
-import { networkScript } from "../network-script.ts";
+import { type FarEnd, networkScript } from "../network-script.ts";
 import type { ResolvedTopology } from "../resolve-topology.ts";
 import { runCommand } from "./run-command.ts";
 
-/** Builds the namespaces, links, addresses and routes of a topology. @throws LabError naming the node that failed. */
-export async function buildNetwork(topology: ResolvedTopology): Promise<void> {
+/**
+ * Builds the namespaces, links, addresses and routes of a topology.
+ * @returns the far end of each member's link, by `NODE INTERFACE`.
+ * @throws LabError naming the node that failed.
+ */
+export async function buildNetwork(topology: ResolvedTopology): Promise<ReadonlyMap<string, FarEnd>> {
   const script = networkScript(topology);
   await runCommand("ip", ["-batch", "-"], `${script.fabric.join("\n")}\n`);
   await Promise.all(
@@ -16,6 +20,7 @@ export async function buildNetwork(topology: ResolvedTopology): Promise<void> {
       }
     }),
   );
+  return script.farEnds;
 }
 
 function explain(node: string, cause: unknown): string {

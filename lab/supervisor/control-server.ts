@@ -3,8 +3,8 @@ import { LabError } from "../lab-error.ts";
 import type { Lab } from "./lab.ts";
 
 /**
- * The supervisor's control socket: GET /status, POST /nodes/NODE[/PROCESS]/stop|start, POST /down. Only who may write
- * in the lab's folder can reach it.
+ * The supervisor's control socket: GET /status, POST /nodes/NODE[/PROCESS]/stop|start, POST /nodes/NODE/freeze|thaw,
+ * POST /nodes/NODE/INTERFACE/cut|mend, POST /down. Only who may write in the lab's folder can reach it.
  */
 export async function serveControl(socketPath: string, lab: Lab, down: () => void): Promise<Server> {
   const server = createServer((request, response) => {
@@ -39,16 +39,36 @@ async function handle(
     return down();
   }
   if (method === "POST" && first === "nodes" && node !== undefined && path.length <= 4) {
-    if (action === "stop") {
-      await lab.stopNode(node, process);
-      return reply(response, 200, "text/plain", "stopped\n");
-    }
-    if (action === "start") {
-      lab.startNode(node, process);
-      return reply(response, 200, "text/plain", "started\n");
+    const act = nodeAction(lab, node, process, action);
+    if (act !== undefined) {
+      await act();
+      return reply(response, 200, "text/plain", "done\n");
     }
   }
   reply(response, 404, "text/plain", `no such request: ${method} ${url}\n`);
+}
+
+/** What a request does to a node; `part` is a process or an interface of it. Undefined when there is no such request. */
+function nodeAction(
+  lab: Lab,
+  node: string,
+  part: string | undefined,
+  action: string | undefined,
+): (() => Promise<void> | void) | undefined {
+  switch (action) {
+    case "stop":
+      return () => lab.stopNode(node, part);
+    case "start":
+      return () => lab.startNode(node, part);
+    case "freeze":
+    case "thaw":
+      return part === undefined ? () => lab.freezeNode(node, action === "freeze") : undefined;
+    case "cut":
+    case "mend":
+      return part === undefined ? undefined : () => lab.cutLink(node, part, action === "cut");
+    default:
+      return undefined;
+  }
 }
 
 function reply(response: ServerResponse, status: number, type: string, body: string): void {

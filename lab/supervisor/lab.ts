@@ -3,17 +3,18 @@ import { join } from "node:path";
 import { LabError } from "../lab-error.ts";
 import type { LabFolder, LabInfo } from "../lab-folder.ts";
 import type { LabStatus, NodeStatus } from "../lab-status.ts";
+import type { FarEnd } from "../network-script.ts";
 import { labPods, podManifests } from "../pods.ts";
 import type { ResolvedTopology } from "../resolve-topology.ts";
 import { CLUSTER } from "../topology.ts";
 import { buildNetwork } from "./build-network.ts";
 import { convergence } from "./convergence.ts";
+import { cutLink, mendLink, signalNode } from "./faults.ts";
 import { instanceStatus } from "./instance-status.ts";
 import type { KeptProcess } from "./kept-process.ts";
 import { Kubelet, type PodStatusWriter } from "./kubelet.ts";
 import { labProcesses } from "./node-processes.ts";
 import { routerRoutes } from "./router-routes.ts";
-import { runCommand } from "./run-command.ts";
 
 /** Frontends withdraw and wait for their peers to move before they end. */
 const WITHDRAW_GRACE_MS = 5000;
@@ -38,10 +39,14 @@ export class Lab {
   readonly #kubelet: Kubelet;
   /** Nodes that `stop` holds down. */
   readonly #stopped = new Set<string>();
+  /** Far ends of the links, by `NODE INTERFACE`, and which of them are cut. */
+  readonly #farEnds: ReadonlyMap<string, FarEnd>;
+  readonly #cut = new Set<string>();
   #stopping: Promise<void> | undefined;
 
-  private constructor(options: LabOptions) {
+  private constructor(options: LabOptions, farEnds: ReadonlyMap<string, FarEnd>) {
     this.#options = options;
+    this.#farEnds = farEnds;
     const { folder, topology, entry } = options;
     this.#kubelet = new Kubelet(labPods(topology), options.podStatus, options.report);
     this.#processes = labProcesses({ folder, topology, entry, onChange: (node) => this.#updatePod(node) });
@@ -55,8 +60,7 @@ export class Lab {
     for (const { namespace, name, node } of labPods(topology)) {
       await writeFile(join(folder.pods, `${namespace}_${name}`), `/run/netns/${node}\n`);
     }
-    await buildNetwork(topology);
-    const lab = new Lab(options);
+    const lab = new Lab(options, await buildNetwork(topology));
     lab.#kubelet.start();
     await lab.#start();
     return lab;
@@ -114,13 +118,36 @@ export class Lab {
     const processes = this.#find(node, process);
     if (process === undefined) this.#stopped.add(node);
     await Promise.all(processes.map((kept) => kept.kill()));
-    if (process === undefined && node !== CLUSTER) await killNamespace(node);
+    if (process === undefined && node !== CLUSTER) await signalNode(node, "SIGKILL");
   }
 
   startNode(node: string, process?: string): void {
     const processes = this.#find(node, process);
     this.#stopped.delete(node);
     for (const kept of processes) kept.start();
+  }
+
+  /** Stops everything that runs in a node where it is, without its knowledge, or lets it go on. */
+  async freezeNode(node: string, frozen: boolean): Promise<void> {
+    this.#find(node, undefined);
+    if (node === CLUSTER) throw new LabError("the cluster's processes have no node to freeze; freeze another");
+    await signalNode(node, frozen ? "SIGSTOP" : "SIGCONT");
+  }
+
+  /** Has an interface of a node lose every packet, both ways, or mends it. */
+  async cutLink(node: string, device: string, cut: boolean): Promise<void> {
+    this.#find(node, undefined);
+    const key = `${node} ${device}`;
+    const end = this.#farEnds.get(key);
+    if (end === undefined) {
+      const own = [...this.#farEnds.keys()].filter((name) => name.startsWith(`${node} `));
+      const names = own.map((name) => name.slice(node.length + 1)).join(", ");
+      throw new LabError(`node ${node} has no interface ${JSON.stringify(device)}; it has ${names || "none"}`);
+    }
+    if (this.#cut.has(key) === cut) return;
+    await (cut ? cutLink(end) : mendLink(end));
+    if (cut) this.#cut.add(key);
+    else this.#cut.delete(key);
   }
 
   /** Stops everything in order: frontends first, so that routers have moved away before anything else ends. */
@@ -172,17 +199,5 @@ export class Lab {
       ...nodes,
       { name: CLUSTER, role: CLUSTER, stopped: this.#stopped.has(CLUSTER), addresses: [], processes: cluster },
     ];
-  }
-}
-
-/** Kills whatever still runs in a namespace: what a killed process has left behind. */
-async function killNamespace(node: string): Promise<void> {
-  const pids = (await runCommand("ip", ["netns", "pids", node])).split("\n").filter((line) => line !== "");
-  for (const pid of pids) {
-    try {
-      process.kill(Number(pid), "SIGKILL");
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
-    }
   }
 }

@@ -111,6 +111,35 @@ describe("a lab that is up", () => {
     expect(await command.lab("stop", "nobody")).toMatchObject({ code: 1, stderr: expect.stringContaining("no node") });
   });
 
+  it("freezes a node where it is, and lets it go on", async () => {
+    const states = async () =>
+      (await command.exec("target-1", "sh", "-c", "ps -o stat= -p $(ip netns pids target-1 | head -1)")).trim();
+    expect(await command.lab("freeze", "target-1")).toMatchObject({ code: 0 });
+    expect(await states()).toMatch(/^T/);
+    await eventually(async () => expect((await status()).waitingFor).toContain("target-1: echo is not ready"));
+    expect(await command.lab("thaw", "target-1")).toMatchObject({ code: 0 });
+    await eventually(async () => expect((await status()).converged).toBe(true));
+  });
+
+  it.each([
+    ["a bridge", "target-1", "svc0", "gateway-a", "10.1.0.11"],
+    ["two nodes", "client", "eth0", "client", "203.0.113.1"],
+  ])("cuts a link of %s, both ways, while it stays up, and mends it", async (_, node, device, from, to) => {
+    // Nobody listens there: that it refuses is a sign of life.
+    const ask = async () =>
+      (await command.traffic(from, "--to", `${to}:9`, "--connections", "2", "--timeout", "300")).report;
+    expect(await command.lab("cut", node, device)).toMatchObject({ code: 0 });
+    expect(await command.lab("cut", node, device)).toMatchObject({ code: 0 });
+    expect(await ask()).toMatchObject({ lost: 2, timeouts: 2 });
+    expect(await command.exec(node, "cat", `/sys/class/net/${device}/operstate`)).toBe("up\n");
+    expect(await command.lab("mend", node, device)).toMatchObject({ code: 0 });
+    expect(await ask()).toMatchObject({ lost: 2, refused: 2 });
+    expect(await command.lab("cut", node, "eth9")).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(`it has ${device}`),
+    });
+  });
+
   it("prints logs", async () => {
     expect((await command.lab("logs", "target-1")).stdout).toContain("target-1 answers on TCP 8080, UDP 8080");
     expect((await command.lab("logs", "router")).stdout).toContain("Started");
