@@ -2,6 +2,10 @@ import { z } from "zod";
 
 /** What is not answered within this time has lost a packet: a TCP SYN that nobody answers is sent again after 1 s. */
 export const AT_ONCE_MS = 900;
+/** Late exchanges whose beginnings are further apart belong to two interruptions. */
+const APART_MS = 1000;
+/** Bounds the memory: beyond it late exchanges are only counted. */
+const LATE_LIMIT = 100_000;
 
 /** How well new connections were served all the time. */
 export const interruptionsSchema = z.object({
@@ -9,22 +13,18 @@ export const interruptionsSchema = z.object({
   longestGapMs: z.int(),
   /** How many were lost, or answered only after 0.9 s. */
   late: z.int(),
-  /** From the beginning of the first of those to the beginning of the last, in ms. */
-  lateForMs: z.int(),
-  /** When the first and the last of those began. */
-  firstLateAt: z.string().optional(),
-  lastLateAt: z.string().optional(),
+  /** When those began: from the first to the last of each row of them in which no two are more than 1 s apart. */
+  spans: z.array(z.object({ from: z.string(), to: z.string(), forMs: z.int(), late: z.int() })),
 });
 type InterruptionsReport = z.infer<typeof interruptionsSchema>;
 
 /** Finds the times in which new connections were not served. Times are ms of one clock. */
 export class Interruptions {
+  readonly #lateBegunMs: number[] = [];
   #lastAnswerMs: number;
   #lastBegunMs: number;
   #longestGapMs = 0;
   #late = 0;
-  #firstLateMs = Number.POSITIVE_INFINITY;
-  #lastLateMs = Number.NEGATIVE_INFINITY;
 
   constructor(startMs: number) {
     this.#lastAnswerMs = startMs;
@@ -40,28 +40,33 @@ export class Interruptions {
     }
     if (answered && !late) return;
     this.#late += 1;
-    this.#firstLateMs = Math.min(this.#firstLateMs, begunMs);
-    this.#lastLateMs = Math.max(this.#lastLateMs, begunMs);
+    if (this.#lateBegunMs.length < LATE_LIMIT) this.#lateBegunMs.push(begunMs);
   }
 
   /** @param originMs Unix time of the clock's zero, in ms */
   report(originMs: number): InterruptionsReport {
-    // A gap at the end lasts until the last exchange began that nobody answered, not until somebody asks.
-    const longestGapMs = Math.round(Math.max(this.#longestGapMs, this.#lastBegunMs - this.#lastAnswerMs));
-    if (this.#late === 0) return { longestGapMs, late: 0, lateForMs: 0 };
+    const rows: number[][] = [];
+    for (const ms of this.#lateBegunMs.toSorted((a, b) => a - b)) {
+      const row = rows.at(-1);
+      if (row !== undefined && ms - (row.at(-1) ?? ms) <= APART_MS) row.push(ms);
+      else rows.push([ms]);
+    }
     const at = (ms: number): string => new Date(originMs + ms).toISOString();
     return {
-      longestGapMs,
+      // A gap at the end lasts until the last exchange began that nobody answered, not until somebody asks.
+      longestGapMs: Math.round(Math.max(this.#longestGapMs, this.#lastBegunMs - this.#lastAnswerMs)),
       late: this.#late,
-      lateForMs: Math.round(this.#lastLateMs - this.#firstLateMs),
-      firstLateAt: at(this.#firstLateMs),
-      lastLateAt: at(this.#lastLateMs),
+      spans: rows.map((row) => {
+        const [first = 0, last = first] = [row[0], row.at(-1)];
+        return { from: at(first), to: at(last), forMs: Math.round(last - first), late: row.length };
+      }),
     };
   }
 }
 
-/** One line of a report. Pure. */
-export function renderInterruptions({ longestGapMs, late, lateForMs }: InterruptionsReport): string {
-  const gap = `longest time without an answer ${longestGapMs} ms`;
-  return late === 0 ? `${gap}; all served at once` : `${gap}; ${late} not served at once, begun within ${lateForMs} ms`;
+/** Lines of a report. Pure. */
+export function renderInterruptions({ longestGapMs, late, spans }: InterruptionsReport): string {
+  const summary = late === 0 ? "all served at once" : `${late} not served at once`;
+  const rows = spans.map((span) => `\n  not served at once: ${span.late} begun from ${span.from} for ${span.forMs} ms`);
+  return `longest time without an answer ${longestGapMs} ms; ${summary}${rows.join("")}`;
 }

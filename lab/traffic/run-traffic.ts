@@ -145,6 +145,7 @@ export class TrafficRun {
 
   async #hold(number: number, delayMs: number): Promise<void> {
     await this.#pause(delayMs);
+    if (this.#stop.aborted) return;
     let flow: Flow | undefined;
     let target = "";
     const broke = (outcome: Broken["outcome"]) => {
@@ -161,7 +162,9 @@ export class TrafficRun {
     };
     const ended = new AbortController();
     const stop = AbortSignal.any([this.#stop, ended.signal]);
-    while (!stop.aborted) {
+    while (!ended.signal.aborted) {
+      // The last exchange begins when the run is over: a connection that broke since the one before is seen.
+      const last = this.#stop.aborted;
       if (flow === undefined) {
         flow = this.#open();
         flow.onIdleBreak = (result) => {
@@ -173,6 +176,7 @@ export class TrafficRun {
       if (result === undefined) {
         flow.close();
         flow = undefined;
+        if (last) break;
         continue;
       }
       if (result.outcome === "answered") {
@@ -195,6 +199,7 @@ export class TrafficRun {
         // A datagram that is lost leaves the flow as it was; a TCP connection is over.
         if (this.#options.protocol === "tcp") break;
       }
+      if (last) break;
       await this.#pause(this.#options.intervalMs, stop);
     }
     if (flow !== undefined) flow.onIdleBreak = undefined;

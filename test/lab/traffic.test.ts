@@ -242,10 +242,26 @@ describe("traffic", () => {
     for (const { interruptions, lost } of [new4, new6]) {
       expect(lost).toBe(0);
       expect(interruptions.late).toBeGreaterThan(0);
-      expect(Date.parse(interruptions.firstLateAt)).toBeGreaterThan(cut);
-      expect(Date.parse(interruptions.lastLateAt)).toBeLessThan(mended);
-      expect(interruptions.lateForMs).toBeLessThanOrEqual(mended - cut);
+      const [span] = interruptions.spans;
+      expect(Date.parse(span.from)).toBeGreaterThan(cut);
+      expect(Date.parse(interruptions.spans.at(-1).to)).toBeLessThan(mended);
       expect(interruptions.longestGapMs).toBeGreaterThan(0);
     }
+  });
+
+  it("looks at what it holds once more at the end", async () => {
+    const child = command.start([
+      ...["lab", "exec", "gateway-a", "--", process.execPath, "test/lab/entry.ts", "traffic", "--json", "--keep"],
+      ...["--to", `${TARGET}:8080`, "--connections", "5", "--interval", "3600000", "--timeout", "400"],
+      ...["--duration", "60"],
+    ]);
+    const end = finished(child);
+    await new Promise((resolve) => child.stderr?.once("data", resolve));
+    await command.lab("cut", "target-1", "svc0");
+    child.kill("SIGTERM");
+    const report = JSON.parse((await end).stdout);
+    await command.lab("mend", "target-1", "svc0");
+    expect(report.broken).toHaveLength(5);
+    for (const broken of report.broken) expect(broken).toMatchObject({ target: "target-1", outcome: "timeout" });
   });
 });
