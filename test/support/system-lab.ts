@@ -9,7 +9,7 @@ import { type LabStatus, labStatusSchema } from "../../lab/lab-status.ts";
 import { type TrafficReport, trafficReportSchema } from "../../lab/traffic/report.ts";
 import { unixRequest } from "../../lab/unix-http.ts";
 
-const CAUSEWAY = fileURLToPath(new URL("../../bin/causeway", import.meta.url));
+export const CAUSEWAY = fileURLToPath(new URL("../../bin/causeway", import.meta.url));
 const EXAMPLES = fileURLToPath(new URL("../../examples/lab", import.meta.url));
 const ASK_FLOWS = fileURLToPath(new URL("./ask-flows.ts", import.meta.url));
 
