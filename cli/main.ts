@@ -45,7 +45,7 @@ function instanceCommand(program: Command, name: string, description: string): C
   return processCommand(program, name, description)
     .requiredOption("--gateway <namespace/name>", "the Gateway that this is an instance of", namespacedName)
     .requiredOption("--pod <namespace/name>", "the Pod of this instance", namespacedName)
-    .option("--drain-ms <ms>", "time for routers to move traffic away on shutdown", milliseconds, 500);
+    .option("--drain-ms <ms>", "on shutdown, how long to wait at most for the last packet", milliseconds, 20_000);
 }
 
 function program(): Command {

@@ -45,6 +45,7 @@ async function desire(
     podName: "gateway-a",
     interfaces: options.interfaces ?? [EXTERNAL],
     programmed: {
+      state: "serving" as const,
       generation: 1,
       vips: (options.vips ?? []).map(([address, ready]) => ({ address: ip(address), ready, services: [] })),
     },

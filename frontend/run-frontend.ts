@@ -35,7 +35,7 @@ export interface FrontendOptions {
   readonly clock: Clock;
   /** Ends the frontend: VIPs are withdrawn first. */
   readonly signal: AbortSignal;
-  /** How long routers get to move traffic away between the withdrawal and the end of the sessions. */
+  /** How long sessions are kept up after the withdrawal, at most: until the proxy beside it sees no packet any more. */
   readonly drainMs: number;
   /** Where gobgpd and setpriv are looked for: as in the environment variable PATH. */
   readonly path: string;
@@ -55,6 +55,9 @@ const RECHECK_MS = 1_000;
 const SPEAKING_LIMIT_MS = 1_000;
 const WITHDRAW_LIMIT_MS = 2_000;
 const REPORT_LIMIT_MS = 1_000;
+/** Routers get this long to take the withdrawals, whatever the proxy says. */
+const LEAST_DRAIN_MS = 500;
+const DRAIN_LOOK_MS = 50;
 
 /**
  * The frontend of one gateway instance: attracts traffic for the VIPs that the proxy beside it serves, and tells the
@@ -82,6 +85,8 @@ async function begin(
 ): Promise<RunningFrontend> {
   const { clock, gateway, log, path, pod, runDir, signal, store } = options;
   const stopped = AbortSignal.any([signal, stop.signal]);
+  /** Ends after the drain: until then replies go where the routers say, and the proxy is listened to. */
+  const life = new AbortController();
   const programmed = new ProgrammedSource(runDir, log);
   const routeControl = new RouteControl(new KernelReturnRoutes(netlink), log);
   let interfaces: readonly ExternalInterface[] = [];
@@ -154,7 +159,7 @@ async function begin(
   const readFile = new ConvergeLoop({
     name: "programmed",
     log,
-    signal: stopped,
+    signal: life.signal,
     converge: async () => {
       if (await programmed.refresh()) onObject();
       return RECHECK_MS;
@@ -182,7 +187,7 @@ async function begin(
   const observe = new ConvergeLoop({
     name: "routes",
     log,
-    signal: stopped,
+    signal: life.signal,
     converge: async () => {
       const { control } = supervisor;
       if (control !== seen) routeControl.hold(clock.nowMs());
@@ -217,7 +222,7 @@ async function begin(
     runDir,
     () => readFile.wake(),
     (error) => log.warn({ err: error }, "lost the watch on the run directory; looking at it every second"),
-    stopped,
+    life.signal,
   );
   await programmed.refresh();
   const loops = Promise.all([readFile.run(), observe.run(), report.run()]);
@@ -229,8 +234,10 @@ async function begin(
       stop.abort();
       // A pass that hangs on a daemon that does not answer is not waited for: traffic has to move first.
       await within(SPEAKING_LIMIT_MS, speaking);
-      await shutDown({ supervisor, reporter, log, clock, drainMs: options.drainMs });
+      await shutDown({ supervisor, reporter, programmed, log, clock, drainMs: options.drainMs });
+      life.abort();
       await within(REPORT_LIMIT_MS, loops);
+      await supervisor.stop();
       await bfd.close();
       netlink.close();
     }
@@ -249,16 +256,16 @@ async function begin(
   };
 }
 
-/** Withdraw, say so, give the routers time, then end the sessions. */
+/** Withdraws, says so, and gives the routers time. */
 async function shutDown(parts: {
   readonly supervisor: SpeakerSupervisor;
   readonly reporter: InstanceReporter;
+  readonly programmed: ProgrammedSource;
   readonly log: Log;
   readonly clock: Clock;
   readonly drainMs: number;
 }): Promise<void> {
   const { supervisor, reporter, log } = parts;
-  const patience = new AbortController();
   try {
     const withdrawn = supervisor.control?.withdrawAll() ?? Promise.resolve();
     const told = await within(
@@ -272,6 +279,17 @@ async function shutDown(parts: {
   const reported = reporter.report([], SHUTTING_DOWN, parts.clock.nowMs()).catch((error: unknown) => {
     log.warn({ err: error }, "cannot report the shutdown");
   });
-  await Promise.all([pause(parts.drainMs, patience.signal), within(REPORT_LIMIT_MS, reported)]);
-  await supervisor.stop();
+  await Promise.all([drained(parts.programmed, parts.drainMs), within(REPORT_LIMIT_MS, reported)]);
+}
+
+/** Waits until the proxy, when it ends as well, sees no packet any more. */
+async function drained(programmed: ProgrammedSource, limitMs: number): Promise<void> {
+  const patience = new AbortController();
+  const startedMs = performance.now();
+  for (;;) {
+    const passedMs = performance.now() - startedMs;
+    if (passedMs >= limitMs) return;
+    if (passedMs >= LEAST_DRAIN_MS && programmed.current?.state !== "draining") return;
+    await pause(DRAIN_LOOK_MS, patience.signal);
+  }
 }

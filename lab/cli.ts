@@ -79,6 +79,22 @@ export function registerLabCommands(program: Command): void {
       await labNode(command.opts<NameOption>().name, action, node, part);
     });
   }
+  const grace = ["--grace <seconds>", "grace period: what still runs then is killed", "30"] as const;
+  parseName(lab.command("drain <node>"))
+    .description("delete the Pod of a gateway or target as Kubernetes does: terminating, SIGTERM, then gone")
+    .option(...grace)
+    .option("--wait", "return only when it is gone")
+    .action(async (node: string, options: NameOption & { grace: string; wait?: true }) => {
+      const { labDrain } = await import("./commands.ts");
+      await labDrain(options.name, node, { grace: options.grace, wait: options.wait === true });
+    });
+  parseName(lab.command("restart <nodes...>"))
+    .description("drain gateways or targets one after the other and start each again: a rolling restart")
+    .option(...grace)
+    .action(async (nodes: string[], options: NameOption & { grace: string }) => {
+      const { labRestart } = await import("./commands.ts");
+      await labRestart(options.name, nodes, options);
+    });
   parseName(lab.command("run <command...>"))
     .description(
       "build a lab, wait until it has converged, run a command on this machine with the lab's names in its environment, tear down",

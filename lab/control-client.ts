@@ -12,11 +12,11 @@ export async function fetchStatus(folder: LabFolder): Promise<LabStatus> {
 
 /**
  * What can be done to a node or a part of it. `stop`: kill -9, and keep down, of the node or one process. `freeze`:
- * SIGSTOP. `cut`: one of its interfaces loses every packet.
+ * SIGSTOP. `cut`: one of its interfaces loses every packet. `drain`: its Pod is deleted.
  */
-export type NodeAction = "stop" | "start" | "freeze" | "thaw" | "cut" | "mend";
+export type NodeAction = "stop" | "start" | "freeze" | "thaw" | "cut" | "mend" | "drain";
 
-/** @param part a process, or for `cut` and `mend` an interface */
+/** @param part a process; for `cut` and `mend` an interface; for `drain` the grace period in seconds */
 export async function commandNode(folder: LabFolder, action: NodeAction, node: string, part?: string): Promise<void> {
   const path = `/nodes/${encodeURIComponent(node)}/${part === undefined ? "" : `${encodeURIComponent(part)}/`}${action}`;
   const { status, body } = await unixRequest(folder.control, "POST", path, 10_000);

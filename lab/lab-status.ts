@@ -16,6 +16,8 @@ const nodeStatusSchema = z.object({
   role: z.string(),
   /** Held down by `lab stop`. */
   stopped: z.boolean(),
+  /** Its Pod is terminating, by `lab drain`. */
+  draining: z.boolean(),
   addresses: z.array(z.object({ interface: z.string(), ipv4: z.string().optional(), ipv6: z.string().optional() })),
   processes: z.array(processStatusSchema),
 });

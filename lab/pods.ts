@@ -27,11 +27,12 @@ export function labPods(topology: ResolvedTopology): LabPod[] {
   });
 }
 
-/** `pods.yaml`: the Pods with the annotations that Multus writes on a cluster. Pure. */
-export function podManifests(topology: ResolvedTopology): string {
-  const documents = topology.nodes.flatMap((node) => {
+/** Pods with the annotations that Multus writes on a cluster, of those of the nodes that stand for one. */
+function podDocuments(topology: ResolvedTopology, names: readonly string[]): readonly object[] {
+  return topology.nodes.flatMap((node) => {
     const namespace = podNamespace(node);
     if (namespace === undefined || (node.spec.role !== "target" && node.spec.role !== "gateway")) return [];
+    if (!names.includes(node.name)) return [];
     const attachments = node.attachments.map((attachment) => {
       const nad = topology.segments.find(({ name }) => name === attachment.segment)?.nad ?? attachment.segment;
       const ips = [attachment.ipv4, attachment.ipv6].filter((address) => address !== undefined);
@@ -64,5 +65,17 @@ export function podManifests(topology: ResolvedTopology): string {
       },
     ];
   });
-  return documents.map((document) => `---\n${stringify(document, { lineWidth: 0 })}`).join("");
+}
+
+/**
+ * `pods.yaml`: the Pods of all nodes, or of some. Pure.
+ * @param names of nodes.
+ */
+export function podManifests(
+  topology: ResolvedTopology,
+  names: readonly string[] = topology.nodes.map(({ name }) => name),
+): string {
+  return podDocuments(topology, names)
+    .map((document) => `---\n${stringify(document, { lineWidth: 0 })}`)
+    .join("");
 }

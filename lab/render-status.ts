@@ -17,7 +17,7 @@ export function renderStatus(status: LabStatus): string {
     const processes = node.processes.map(processText);
     return Array.from({ length: Math.max(1, addresses.length, processes.length) }, (_, index) => [
       index === 0 ? node.name : "",
-      index === 0 ? (node.stopped ? `${node.role} (stopped)` : node.role) : "",
+      index === 0 ? `${node.role}${node.stopped ? " (stopped)" : node.draining ? " (draining)" : ""}` : "",
       addresses[index] ?? "",
       processes[index] ?? "",
     ]);

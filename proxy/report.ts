@@ -52,9 +52,15 @@ function ready(intent: Intent, vip: Ip, interfaces: ReadonlySet<string>): boolea
  * What may be announced: the content of programmed.json.
  * @param interfaces those of the instance that are there; none to withdraw everything.
  */
-export function programmedOf(intent: Intent, generation: number, interfaces: ReadonlySet<string>): Programmed {
+export function programmedOf(
+  intent: Intent,
+  generation: number,
+  interfaces: ReadonlySet<string>,
+  state: Programmed["state"] = "serving",
+): Programmed {
   return {
     generation,
+    state,
     vips: intent.vips.map((address) => ({
       address,
       ready: ready(intent, address, interfaces),

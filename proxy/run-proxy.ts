@@ -1,5 +1,5 @@
 import type { ObjectRef } from "#shared/api/kinds.ts";
-import { writeProgrammed } from "#shared/instance/programmed.ts";
+import { type Programmed, writeProgrammed } from "#shared/instance/programmed.ts";
 import { watchKernel } from "#shared/kernel/netlink-events.ts";
 import type { Clock } from "#shared/process/clock.ts";
 import { ConvergeLoop } from "#shared/process/converge-loop.ts";
@@ -11,6 +11,7 @@ import { resolveIntent } from "#shared/resolve/intent.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
 import { TableCache } from "#shared/resolve/tables.ts";
 import type { ObjectStore, ObjectView } from "#shared/store/object-store.ts";
+import { carried, Drain, type DrainEnd } from "./drain.ts";
 import { type IcmpTranslator, openIcmpTranslator } from "./icmp-translator.ts";
 import { InstanceKernel } from "./instance-kernel.ts";
 import { fastPath } from "./nft/fast-path.ts";
@@ -22,6 +23,10 @@ const LOOK_MS = 300;
 
 const NONE: ReadonlySet<string> = new Set();
 
+/** Routers have moved when no packet has come for so long; a look at the counters takes about a millisecond. */
+const QUIET_MS = 1_000;
+const DRAIN_LOOK_MS = 100;
+
 export interface ProxyOptions {
   readonly store: ObjectStore;
   readonly gateway: { readonly namespace: string; readonly name: string };
@@ -29,8 +34,9 @@ export interface ProxyOptions {
   readonly runDir: string;
   readonly log: Log;
   readonly clock: Clock;
-  /** On abort the proxy withdraws its VIPs, waits `drainMs` and leaves the tables in place. */
+  /** On abort the proxy withdraws its VIPs, goes on until no packet comes for them, and leaves the tables in place. */
   readonly signal: AbortSignal;
+  /** The longest that it goes on. */
   readonly drainMs: number;
 }
 
@@ -66,6 +72,8 @@ class ProxyProcess implements RunningProxy {
   #generation = 0;
   #appliedAt: string | undefined;
   #written = "";
+  #writing: Promise<void> = Promise.resolve();
+  #state: Programmed["state"] = "serving";
   #reported = "";
   done: Promise<void> = Promise.resolve();
 
@@ -81,7 +89,8 @@ class ProxyProcess implements RunningProxy {
 
   status(): ProxyStatus {
     const { gateway } = this.#options;
-    const applied = { generation: this.#generation, at: this.#appliedAt, interfaces: this.#interfaces };
+    const interfaces = this.#state === "serving" ? this.#interfaces : NONE;
+    const applied = { generation: this.#generation, at: this.#appliedAt, interfaces };
     return statusOf(
       `${gateway.namespace}/${gateway.name}`,
       this.#intent,
@@ -182,9 +191,17 @@ class ProxyProcess implements RunningProxy {
   }
 
   /** @param interfaces those that are there; {@link NONE} to withdraw everything. */
-  async #announce(intent: Intent, interfaces: ReadonlySet<string>): Promise<void> {
-    const content = programmedOf(intent, this.#generation, interfaces);
-    const text = JSON.stringify(content.vips);
+  #announce(intent: Intent, interfaces: ReadonlySet<string>): Promise<void> {
+    const written = this.#writing.then(() => this.#write(intent, interfaces));
+    // A pass and the end of the process may both announce: one after the other, the later one what is so then.
+    this.#writing = written.catch(() => undefined);
+    return written;
+  }
+
+  async #write(intent: Intent, interfaces: ReadonlySet<string>): Promise<void> {
+    const state = this.#state;
+    const content = programmedOf(intent, this.#generation, state === "serving" ? interfaces : NONE, state);
+    const text = JSON.stringify([content.vips, state]);
     if (text === this.#written) return;
     await writeProgrammed(this.#options.runDir, content);
     this.#written = text;
@@ -204,18 +221,47 @@ class ProxyProcess implements RunningProxy {
     for (const line of text.split("\n")) if (line !== "") log.warn({}, line);
   }
 
-  /** Withdraw first; the tables stay, so that packets under way and peers that are slow to move still find them. */
+  /**
+   * Withdraws, and follows the objects until no packet comes for the VIPs. The tables stay after that: for packets of
+   * routers that are slower still.
+   */
   async #stop(running: Promise<void>): Promise<void> {
-    const { drainMs, log } = this.#options;
+    if (this.#intent) {
+      this.#state = "draining";
+      await this.#announce(this.#intent, NONE);
+      await this.#drain();
+      this.#state = "drained";
+      await this.#announce(this.#intent, NONE);
+    }
     this.#work.abort();
     await running;
-    if (this.#intent) {
-      await this.#announce(this.#intent, NONE);
-      log.info({ drainMs }, "withdrawn; waiting for the routers to move");
-      await pause(drainMs, new AbortController().signal);
-    }
     this.#life.abort();
     this.#icmp.close();
     this.#kernel.close();
+  }
+
+  async #drain(): Promise<void> {
+    const { drainMs: limitMs, log } = this.#options;
+    log.info({ limitMs }, "withdrawn; going on until no packet comes");
+    const startedMs = performance.now();
+    const drain = new Drain({ limitMs, quietMs: QUIET_MS }, this.#carried(), startedMs);
+    let end: DrainEnd | undefined;
+    while (end === undefined) {
+      await pause(DRAIN_LOOK_MS, this.#life.signal);
+      end = drain.look(this.#carried(), performance.now());
+    }
+    const afterMs = Math.round(performance.now() - startedMs);
+    if (end === "quiet") log.info({ afterMs }, "no packet comes any more");
+    else log.warn({ afterMs }, "packets still come; ending all the same, as --drain-ms says");
+  }
+
+  #carried(): number {
+    try {
+      return carried(this.#kernel.counters());
+    } catch (error) {
+      this.#options.log.warn({ err: error }, "cannot read the counters");
+      // No number equals it: what cannot be seen may be traffic.
+      return Number.NaN;
+    }
   }
 }

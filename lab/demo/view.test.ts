@@ -44,6 +44,7 @@ function status(packets: number): LabStatus {
       name,
       role: spec.role,
       stopped: name === "target-2",
+      draining: false,
       addresses: [],
       processes: [],
     })),

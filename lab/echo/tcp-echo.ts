@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from "node:net";
+import type { Clients } from "./clients.ts";
 import { echoReply, LineSplitter } from "./echo-reply.ts";
 
 const CONNECTION_LIMIT = 20_000;
@@ -8,8 +9,12 @@ const IDLE_LIMIT_MS = 2 * 60 * 60 * 1000;
 const UNREAD_LIMIT_BYTES = 4 * 1024 * 1024;
 
 /** Answers each line on each connection. Dual stack; the kernel answers from the address that was called. */
-export async function tcpEcho(name: string, port: number): Promise<Server> {
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => serve(name, socket));
+export async function tcpEcho(name: string, port: number, clients: Clients): Promise<Server> {
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    clients.opened();
+    socket.once("close", () => clients.closed());
+    serve(name, socket);
+  });
   server.maxConnections = CONNECTION_LIMIT;
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

@@ -1,5 +1,6 @@
 import { createSocket, type Socket } from "node:dgram";
 import { networkInterfaces } from "node:os";
+import type { Clients } from "./clients.ts";
 import { echoReply } from "./echo-reply.ts";
 
 const RESCAN_MS = 100;
@@ -15,20 +16,22 @@ const ADDRESS_LIMIT = 1024;
 export class UdpEcho {
   readonly #name: string;
   readonly #port: number;
+  readonly #clients: Clients;
   readonly #sockets = new Map<string, Socket>();
   readonly #wildcards: Socket[] = [];
   #timer: NodeJS.Timeout | undefined;
   #scan: Promise<readonly string[]> = Promise.resolve([]);
   #closed = false;
 
-  private constructor(name: string, port: number) {
+  private constructor(name: string, port: number, clients: Clients) {
     this.#name = name;
     this.#port = port;
+    this.#clients = clients;
   }
 
   /** @throws Error when the port is taken. */
-  static async listen(name: string, port: number): Promise<UdpEcho> {
-    const echo = new UdpEcho(name, port);
+  static async listen(name: string, port: number, clients: Clients): Promise<UdpEcho> {
+    const echo = new UdpEcho(name, port, clients);
     for (const address of ["0.0.0.0", "::"]) {
       echo.#wildcards.push(
         await bind(address, port, (message, from) => void echo.#answerUnbound(address, message, from)),
@@ -64,6 +67,7 @@ export class UdpEcho {
       if (this.#closed || this.#sockets.has(address)) continue;
       try {
         const socket = await bind(address, this.#port, (message, from) => {
+          this.#clients.asked();
           this.#sockets.get(address)?.send(echoReply(this.#name, message), from.port, from.address, ignoreFailure);
         });
         this.#sockets.set(address, socket);

@@ -4,7 +4,7 @@ import type { Lab } from "./lab.ts";
 
 /**
  * The supervisor's control socket: GET /status, POST /nodes/NODE[/PROCESS]/stop|start, POST /nodes/NODE/freeze|thaw,
- * POST /nodes/NODE/INTERFACE/cut|mend, POST /down. Only who may write in the lab's folder can reach it.
+ * POST /nodes/NODE/INTERFACE/cut|mend, POST /nodes/NODE/SECONDS/drain, POST /down. Only who may write in the lab's folder can reach it.
  */
 export async function serveControl(socketPath: string, lab: Lab, down: () => void): Promise<Server> {
   const server = createServer((request, response) => {
@@ -48,7 +48,7 @@ async function handle(
   reply(response, 404, "text/plain", `no such request: ${method} ${url}\n`);
 }
 
-/** What a request does to a node; `part` is a process or an interface of it. Undefined when there is no such request. */
+/** What a request does to a node; `part` is a process, an interface or a time. Undefined when there is no such request. */
 function nodeAction(
   lab: Lab,
   node: string,
@@ -66,6 +66,8 @@ function nodeAction(
     case "cut":
     case "mend":
       return part === undefined ? undefined : () => lab.cutLink(node, part, action === "cut");
+    case "drain":
+      return part === undefined ? undefined : () => lab.drainNode(node, Number(part));
     default:
       return undefined;
   }

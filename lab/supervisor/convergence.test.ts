@@ -11,7 +11,14 @@ const VIPS = ["198.51.100.1", "2001:db8:100::1"];
 
 function node(name: string, ready = true, stopped = false): NodeStatus {
   const state = stopped ? "stopped" : "running";
-  return { name, role: "gateway", stopped, addresses: [], processes: [{ name: "proxy", state, ready, restarts: 0 }] };
+  return {
+    name,
+    role: "gateway",
+    stopped,
+    draining: false,
+    addresses: [],
+    processes: [{ name: "proxy", state, ready, restarts: 0 }],
+  };
 }
 
 function instance(name: string, ready = true, state = "Established"): InstanceStatus {

@@ -29,6 +29,10 @@ export function convergence({ topology, nodes, instances, routes }: Observation)
   const waitingFor: string[] = [];
   for (const node of nodes) {
     if (node.stopped) continue;
+    if (node.draining) {
+      waitingFor.push(`${node.name} is being drained`);
+      continue;
+    }
     for (const process of node.processes) {
       if (process.state !== "stopped" && !process.ready) waitingFor.push(`${node.name}: ${process.name} is not ready`);
     }
@@ -56,7 +60,7 @@ export function convergence({ topology, nodes, instances, routes }: Observation)
 
 function isLive(nodes: readonly NodeStatus[], name: string): boolean {
   const node = nodes.find((candidate) => candidate.name === name);
-  return node !== undefined && !node.stopped && node.processes.length > 0;
+  return node !== undefined && !node.stopped && !node.draining && node.processes.length > 0;
 }
 
 function gatewaysOf(instances: readonly InstanceStatus[]): string[] {

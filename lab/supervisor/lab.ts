@@ -1,3 +1,4 @@
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { LabError } from "../lab-error.ts";
@@ -5,6 +6,7 @@ import type { LabFolder, LabInfo } from "../lab-folder.ts";
 import type { LabStatus, NodeStatus } from "../lab-status.ts";
 import type { FarEnd } from "../network-script.ts";
 import { labPods, podManifests } from "../pods.ts";
+import { changePods, type PodsChange } from "../pods-file.ts";
 import type { ResolvedTopology } from "../resolve-topology.ts";
 import { CLUSTER } from "../topology.ts";
 import { buildNetwork } from "./build-network.ts";
@@ -16,9 +18,10 @@ import { Kubelet, type PodStatusWriter } from "./kubelet.ts";
 import { labProcesses } from "./node-processes.ts";
 import { routerRoutes } from "./router-routes.ts";
 
-/** Frontends withdraw and wait for their peers to move before they end. */
+/** Frontends and proxies withdraw and wait for routers to move before they end. */
 const WITHDRAW_GRACE_MS = 5000;
 const GRACE_MS = 2000;
+const LONGEST_GRACE_S = 86_400;
 /** What speaks BGP is started this long before the rest, or until it is ready: routers take up to a second to connect. */
 const HEAD_START_MS = 1000;
 const SPEAKERS = ["bird", "frontend"];
@@ -39,6 +42,10 @@ export class Lab {
   readonly #kubelet: Kubelet;
   /** Nodes that `stop` holds down. */
   readonly #stopped = new Set<string>();
+  /** Nodes whose Pod is terminating. */
+  readonly #draining = new Set<string>();
+  /** Nodes whose Pod is gone, and the interfaces that went with it. */
+  readonly #gone = new Map<string, readonly string[]>();
   /** Far ends of the links, by `NODE INTERFACE`, and which of them are cut. */
   readonly #farEnds: ReadonlyMap<string, FarEnd>;
   readonly #cut = new Set<string>();
@@ -121,10 +128,60 @@ export class Lab {
     if (process === undefined && node !== CLUSTER) await signalNode(node, "SIGKILL");
   }
 
-  startNode(node: string, process?: string): void {
+  /** A node whose Pod is gone gets a new one. */
+  async startNode(node: string, process?: string): Promise<void> {
     const processes = this.#find(node, process);
+    if (this.#draining.has(node)) throw new LabError(`node ${node} is being drained; start it when it has ended`);
+    const interfaces = this.#gone.get(node);
+    if (interfaces !== undefined) {
+      this.#gone.delete(node);
+      for (const device of interfaces) await this.cutLink(node, device, false);
+      const pod = this.#kubelet.pod(node);
+      if (pod) this.#changePods({ type: "add", pod, manifest: podManifests(this.#options.topology, [node]) });
+      this.#kubelet.begin(node);
+    }
     this.#stopped.delete(node);
     for (const kept of processes) kept.start();
+  }
+
+  /**
+   * Deletes a node's Pod as Kubernetes does: it is terminating, its processes get SIGTERM and after the grace period
+   * SIGKILL; when they have ended its network is gone, and then the Pod. Returns when that has begun.
+   */
+  drainNode(node: string, graceSeconds: number): void {
+    const processes = this.#find(node, undefined);
+    const pod = this.#kubelet.pod(node);
+    if (!Number.isInteger(graceSeconds) || graceSeconds < 0 || graceSeconds > LONGEST_GRACE_S)
+      throw new LabError(`a grace period must be a whole number of seconds, 0 to ${LONGEST_GRACE_S}`);
+    if (pod === undefined) throw new LabError(`node ${node} is no Pod; gateways and targets can be drained`);
+    if (this.#gone.has(node)) throw new LabError(`node ${node} is gone already; \`lab start\` brings it back`);
+    if (this.#draining.has(node)) throw new LabError(`node ${node} is being drained already`);
+    this.#changePods({ type: "terminate", pod, at: new Date(), graceSeconds });
+    this.#draining.add(node);
+    const end = async (): Promise<void> => {
+      await Promise.all(processes.map((kept) => kept.stop(graceSeconds * 1000)));
+      await signalNode(node, "SIGKILL");
+      const links = [...this.#farEnds.keys()].filter((key) => key.startsWith(`${node} `) && !this.#cut.has(key));
+      const interfaces = links.map((key) => key.slice(node.length + 1));
+      for (const device of interfaces) await this.cutLink(node, device, true);
+      await this.#kubelet.end(node);
+      this.#changePods({ type: "remove", pod });
+      this.#gone.set(node, interfaces);
+    };
+    end()
+      .catch((error: unknown) => this.#options.report(`draining ${node}: ${String(error)}`))
+      .finally(() => {
+        this.#stopped.add(node);
+        this.#draining.delete(node);
+      });
+  }
+
+  /** In one step, so that no reader finds half a file and no other change is lost. */
+  #changePods(change: PodsChange): void {
+    const { manifests } = this.#options.folder;
+    const [file, temporary] = [join(manifests, "pods.yaml"), join(manifests, ".pods.yaml.new")];
+    writeFileSync(temporary, changePods(existsSync(file) ? readFileSync(file, "utf8") : "", change));
+    renameSync(temporary, file);
   }
 
   /** Stops everything that runs in a node where it is, without its knowledge, or lets it go on. */
@@ -150,7 +207,7 @@ export class Lab {
     else this.#cut.delete(key);
   }
 
-  /** Stops everything in order: frontends first, so that routers have moved away before anything else ends. */
+  /** Stops everything in order: gateways first, so that routers have moved away before anything else ends. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stopInOrder();
     return this.#stopping;
@@ -158,13 +215,11 @@ export class Lab {
 
   async #stopInOrder(): Promise<void> {
     this.#kubelet.close();
-    const stages = [["frontend"], ["proxy"]];
-    for (const names of stages) {
-      await Promise.all(
-        this.#processes.filter(({ name }) => names.includes(name)).map((kept) => kept.stop(WITHDRAW_GRACE_MS)),
-      );
-    }
-    await Promise.all(this.#processes.map((kept) => kept.stop(GRACE_MS)));
+    const gateways = this.#processes.filter(({ name }) => name === "frontend" || name === "proxy");
+    await Promise.all(gateways.map((kept) => kept.stop(WITHDRAW_GRACE_MS)));
+    // Targets would go on until their clients have ended.
+    const isTarget = ({ node }: KeptProcess) => this.#options.topology.spec.nodes[node]?.role === "target";
+    await Promise.all(this.#processes.map((kept) => (isTarget(kept) ? kept.kill() : kept.stop(GRACE_MS))));
   }
 
   #find(node: string, process: string | undefined): KeptProcess[] {
@@ -191,13 +246,21 @@ export class Lab {
       this.#processes.filter((kept) => kept.node === node).map((kept) => kept.status());
     const nodes = topology.nodes.map(({ name, spec, attachments }): NodeStatus => {
       const addresses = attachments.map(({ interface: device, ipv4, ipv6 }) => ({ interface: device, ipv4, ipv6 }));
-      return { name, role: spec.role, stopped: this.#stopped.has(name), addresses, processes: processesOf(name) };
+      const [stopped, draining] = [this.#stopped.has(name), this.#draining.has(name)];
+      return { name, role: spec.role, stopped, draining, addresses, processes: processesOf(name) };
     });
     const cluster = processesOf(CLUSTER);
     if (cluster.length === 0) return nodes;
     return [
       ...nodes,
-      { name: CLUSTER, role: CLUSTER, stopped: this.#stopped.has(CLUSTER), addresses: [], processes: cluster },
+      {
+        name: CLUSTER,
+        role: CLUSTER,
+        stopped: this.#stopped.has(CLUSTER),
+        draining: false,
+        addresses: [],
+        processes: cluster,
+      },
     ];
   }
 }

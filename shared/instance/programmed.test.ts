@@ -21,6 +21,7 @@ describe("programmed.json", () => {
     await writeProgrammed(runDir, { generation: 3, vips: [vip("198.51.100.10"), vip("2001:db8::a", false)] });
     expect(await readProgrammed(runDir)).toEqual({
       generation: 3,
+      state: "serving",
       vips: [vip("198.51.100.10"), vip("2001:db8::a", false)],
     });
     expect(await readdir(runDir)).toEqual(["programmed.json"]);

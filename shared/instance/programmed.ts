@@ -13,6 +13,8 @@ import { protocolField } from "../api/routes.ts";
 export const programmedSchema = z.strictObject({
   /** Counts the proxy's writes since it started. */
   generation: z.int().min(0),
+  /** draining: the instance is being stopped, and packets for its VIPs may still come. drained: they do not any more. */
+  state: z.enum(["serving", "draining", "drained"]).default("serving"),
   vips: z
     .array(
       z.strictObject({

@@ -140,6 +140,61 @@ describe("a lab that is up", () => {
     });
   });
 
+  it("deletes a Pod as Kubernetes does, and makes a new one", async () => {
+    const pods = () => readFileSync(join(command.folder, "labs/default/manifests/pods.yaml"), "utf8");
+    const target = async () => (await status()).nodes.find(({ name }) => name === "target-1");
+    const hold = (seconds: number) => {
+      const keep = ["--keep", "--connections", "5", "--interval", "50", "--duration", String(seconds)];
+      return command.traffic("gateway-a", "--to", "10.1.0.11:8080", ...keep);
+    };
+    const before = pods();
+    const held = hold(3);
+    await eventually(async () =>
+      expect(await command.exec("target-1", "ss", "-Htn", "state", "established")).toContain(":8080"),
+    );
+    const at = Date.now();
+    expect(await command.lab("drain", "target-1", "--grace", "20")).toMatchObject({ code: 0 });
+    const end = /deletionTimestamp: (\S+)/.exec(pods())?.[1] ?? "";
+    expect(Math.abs(Date.parse(end) - at - 20_000)).toBeLessThan(5_000);
+    expect(await target()).toMatchObject({ draining: true, stopped: false, processes: [{ state: "running" }] });
+    expect((await command.lab("status")).stdout).toContain("target (draining)");
+    expect(await command.lab("start", "target-1")).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("drained"),
+    });
+    // It serves those that it has to their end, and who comes all the same.
+    expect((await command.traffic("gateway-a", "--to", "10.1.0.11:8080", "--connections", "3")).code).toBe(0);
+    expect((await held).report).toMatchObject({ held: 5, broken: [], lost: 0 });
+    await eventually(async () => expect(await target()).toMatchObject({ draining: false, stopped: true }));
+    expect(pods()).not.toContain("target-1");
+    expect(pods()).toContain("gateway-a");
+    // Its network went along.
+    expect(
+      (await command.traffic("gateway-a", "--to", "10.1.0.11:8080", "--connections", "2", "--timeout", "300")).report,
+    ).toMatchObject({ lost: 2, refused: 0 });
+    expect(await command.lab("start", "target-1")).toMatchObject({ code: 0 });
+    await eventually(async () => expect((await status()).converged).toBe(true));
+    expect(pods().split("---").toSorted()).toEqual(before.split("---").toSorted());
+
+    // What still runs when the grace period is over is killed.
+    const cutShort = hold(8);
+    await eventually(async () =>
+      expect(await command.exec("target-1", "ss", "-Htn", "state", "established")).toContain(":8080"),
+    );
+    expect(await command.lab("drain", "target-1", "--grace", "1", "--wait")).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining("is gone"),
+    });
+    expect((await cutShort).report.broken).toHaveLength(5);
+    expect(await command.lab("start", "target-1")).toMatchObject({ code: 0 });
+    expect(await command.lab("drain", "router")).toMatchObject({ code: 1, stderr: expect.stringContaining("no Pod") });
+    expect(await command.lab("drain", "target-1", "--grace", "soon")).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("whole number of seconds"),
+    });
+    await eventually(async () => expect((await status()).converged).toBe(true));
+  });
+
   it("prints logs", async () => {
     expect((await command.lab("logs", "target-1")).stdout).toContain("target-1 answers on TCP 8080, UDP 8080");
     expect((await command.lab("logs", "router")).stdout).toContain("Started");
