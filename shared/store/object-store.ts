@@ -1,9 +1,14 @@
 import type { Kind, ObjectOf, ObjectRef } from "../api/kinds.ts";
+import type { LabelSelector } from "../api/meta.ts";
 
-/** What a process wants to keep in memory: all objects of a kind, or those with these labels. */
+/** What a process wants to keep in memory: objects of a kind, all or those for which everything given here holds. */
 export interface Interest {
   readonly kind: Kind;
+  readonly namespace?: string;
   readonly matchLabels?: Readonly<Record<string, string>>;
+  readonly matchExpressions?: LabelSelector["matchExpressions"];
+  /** Pods of this node. */
+  readonly nodeName?: string;
 }
 
 /** The objects of the watched kinds as they were last seen: synchronous, consistent within one turn of the event loop. */
@@ -63,4 +68,9 @@ export class StoreNotFoundError extends Error {
 /** The object belongs to somebody else; the caller reports and leaves it. */
 export class StoreConflictError extends Error {
   override readonly name = "StoreConflictError";
+}
+
+/** What was to be written makes no sense, or may not be written by us; trying the same again does not help. */
+export class StoreRefusedError extends Error {
+  override readonly name = "StoreRefusedError";
 }

@@ -5,7 +5,8 @@ import { z } from "zod";
  * defaults, transforms) are looked through; where a union allows several shapes, all of them count.
  */
 
-function alternatives(schema: unknown): readonly unknown[] {
+/** The shapes that a schema allows, wrappers looked through. */
+export function alternatives(schema: unknown): readonly unknown[] {
   if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable) return alternatives(schema.unwrap());
   if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault) return alternatives(schema.unwrap());
   if (schema instanceof z.ZodPipe) return [...alternatives(schema.in), ...alternatives(schema.out)];

@@ -1,13 +1,24 @@
 import type { AnyObject, ObjectRef } from "../api/kinds.ts";
+import { selects } from "../api/meta.ts";
 import { ObjectIndex } from "./object-index.ts";
 import type { Interest, ObjectView } from "./object-store.ts";
 
-function wanted(interests: readonly Interest[], object: AnyObject): boolean {
-  return interests.some(
-    ({ kind, matchLabels = {} }) =>
-      kind === object.kind &&
-      Object.entries(matchLabels).every(([label, value]) => object.metadata.labels[label] === value),
+function nodeOf(object: AnyObject): string | undefined {
+  return object.kind === "Pod" ? object.spec.nodeName : undefined;
+}
+
+function isWanted({ kind, namespace, nodeName, ...labels }: Interest, object: AnyObject): boolean {
+  const { matchLabels = {}, matchExpressions = [] } = labels;
+  return (
+    kind === object.kind &&
+    (namespace === undefined || namespace === object.metadata.namespace) &&
+    (nodeName === undefined || nodeName === nodeOf(object)) &&
+    selects({ matchLabels, matchExpressions }, object.metadata.labels)
   );
+}
+
+function wanted(interests: readonly Interest[], object: AnyObject): boolean {
+  return interests.some((interest) => isWanted(interest, object));
 }
 
 interface Watch {
