@@ -14,6 +14,7 @@ export const NODE_KINDS = [...ATTACH_KINDS, "EndpointSlice", "Pod"] as const sat
 
 /** An instance's address on a service network, and the pod's interface there. */
 export interface ReturnHop {
+  readonly network: string;
   readonly address: Ip;
   readonly interface: string;
 }
@@ -23,6 +24,8 @@ interface FamilyReturn {
   readonly sources: readonly Ip[];
   /** Over the instances that are live for the family, in order of their text; none: what the pod has stays. */
   readonly nextHops: readonly ReturnHop[];
+  /** Instances that are live by their objects and do not answer: left out. */
+  readonly silent?: readonly ReturnHop[];
 }
 
 /** One routing table of a pod. */
@@ -208,7 +211,7 @@ class Resolver {
         const to = attachmentTo(this.#attachmentsOf(instance), use.network, { interface: networks.get(use.network) });
         const address = to && addressOf(to, family);
         if (address !== undefined) {
-          hops.set(`${address}%${use.interface}`, { address, interface: use.interface });
+          hops.set(`${address}%${use.interface}`, { network: use.network, address, interface: use.interface });
         }
       }
     }

@@ -1,4 +1,5 @@
 import { type ProcessOptions, runProcess } from "#shared/process/process.ts";
+import { nodeMetrics } from "./metrics.ts";
 import { FolderNamespaces } from "./pod-namespaces.ts";
 import { runNodeAgent } from "./run-node-agent.ts";
 
@@ -14,6 +15,11 @@ export function main(options: NodeMainOptions): Promise<void> {
       ...context,
       podNamespaces: (onChange) => new FolderNamespaces({ folder: options.podNamespaces, log, onChange }),
     });
-    return { ready: () => agent.ready(), status: () => agent.status(), done: agent.done };
+    return {
+      ready: () => agent.ready(),
+      status: () => agent.status(),
+      metrics: () => nodeMetrics(agent.status()),
+      done: agent.done,
+    };
   });
 }

@@ -2,8 +2,9 @@ import { ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
 import { vipAddresses } from "#shared/instance/vip-addresses.ts";
 import { applyAddresses, listAddresses } from "#shared/kernel/addresses.ts";
 import type { FailedChange, Plan } from "#shared/kernel/apply-plan.ts";
-import { KernelNotFoundError } from "#shared/kernel/kernel-error.ts";
-import { listLinks } from "#shared/kernel/links.ts";
+import { type KernelError, KernelNotFoundError } from "#shared/kernel/kernel-error.ts";
+import { listedSysctl, listLinks } from "#shared/kernel/links.ts";
+import { watchKernel } from "#shared/kernel/netlink-events.ts";
 import { type NetlinkSocket, openNetlink } from "#shared/kernel/netlink-socket.ts";
 import { readSysctl, withNetns, writeSysctl } from "#shared/kernel/network-namespace.ts";
 import { planAddresses } from "#shared/kernel/plan-addresses.ts";
@@ -11,11 +12,10 @@ import { planRoutes } from "#shared/kernel/plan-routes.ts";
 import { planRules } from "#shared/kernel/plan-rules.ts";
 import { applyRoutes, type CanonicalRoute, listRoutes } from "#shared/kernel/routes.ts";
 import { applyRules, listRules } from "#shared/kernel/rules.ts";
-import type { Ip } from "#shared/net/ip.ts";
 import type { PodNetwork, ReturnPath } from "./desired-pod-network.ts";
 import { ownNetns } from "./netns-identity.ts";
 import type { PodRecord } from "./pod-records.ts";
-import { isOurPriority, isOurTable, podRoutes, podRules, podSysctls } from "./pod-routing.ts";
+import { isOurPriority, isOurTable, podRoutes, podRules, podSysctls, type WantedSysctl } from "./pod-routing.ts";
 
 /** A pod that is not selected. */
 export const NO_NETWORK: PodNetwork = { vips: [], paths: [], problems: [] };
@@ -44,24 +44,66 @@ export interface PodOutcome {
   readonly problems: readonly string[];
 }
 
+/** At most ten passes a second for a pod whose routes change all the time. */
+const EVENT_PAUSE_MS = 100;
+
+export interface PodChange {
+  readonly settings: boolean;
+  /** Nothing is told any more. */
+  readonly lost?: KernelError;
+}
+
 /**
- * The kernel of one pod's network namespace. It holds a socket there, which keeps the namespace alive: to be closed as
+ * The kernel of one pod's network namespace. It holds sockets there, which keep the namespace alive: to be closed as
  * soon as the pod is gone.
  */
 export class PodKernel {
   readonly target: PodNetns;
   readonly #records: PodRecordAccess;
   readonly #socket: NetlinkSocket;
+  readonly #end = new AbortController();
 
-  /** @throws KernelError when the namespace cannot be entered. */
-  constructor(target: PodNetns, records: PodRecordAccess) {
+  /**
+   * @param onChange something that matters may have changed: `settings` says whether sysctls are among it.
+   * @throws KernelError when the namespace cannot be entered.
+   */
+  constructor(target: PodNetns, records: PodRecordAccess, onChange: (change: PodChange) => void) {
     this.target = target;
     this.#records = records;
-    this.#socket = this.#enter(() => openNetlink());
+    this.#socket = this.enter(() => openNetlink());
+    try {
+      this.enter(() => this.#watch(onChange));
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   close(): void {
+    this.#end.abort();
     this.#socket.close();
+  }
+
+  #watch(onChange: (change: PodChange) => void): void {
+    watchKernel({
+      groups: ["link", "address", "route", "rule", "setting"],
+      signal: this.#end.signal,
+      quietMs: EVENT_PAUSE_MS,
+      onChange: (kinds) => onChange({ settings: kinds.has("link") || kinds.has("setting") }),
+      onError: (error) => onChange({ settings: true, lost: error }),
+    });
+  }
+
+  /**
+   * Whether the settings that a listing of links brings along are as they should be: those by which replies are lost, and
+   * of which the kernel does not tell when they change. One system call.
+   */
+  settingsHold(wanted: PodNetwork): boolean {
+    const links = listLinks(this.#socket);
+    return podSysctls(wanted, "0").every(({ key, accepts }) => {
+      const current = listedSysctl(links, key);
+      return current === undefined || accepts(current);
+    });
   }
 
   /**
@@ -71,10 +113,11 @@ export class PodKernel {
    */
   apply(wanted: PodNetwork, { settings }: { readonly settings: boolean }): PodOutcome {
     const work = new PodWork(this.#socket, this.target, wanted, this.#records);
-    return settings ? this.#enter(() => work.run(true)) : work.run(false);
+    return settings ? this.enter(() => work.run(true)) : work.run(false);
   }
 
-  #enter<T>(visit: () => T): T {
+  /** @throws KernelError; Error when the path leads to another namespace by now. */
+  enter<T>(visit: () => T): T {
     const { path, netns } = this.target;
     return withNetns(path, () => {
       if (ownNetns() !== netns) throw new Error(`${path} was replaced while it was looked at`);
@@ -112,7 +155,7 @@ class PodWork {
     const sysctls = settings ? podSysctls(this.#wanted, readSysctl(undefined, "net/ipv4/conf/all/rp_filter")) : [];
     this.#remember();
     // Before the VIP is there: the pod must never answer ARP for it.
-    for (const { key, value, accepts } of sysctls) this.#set(key, value, accepts);
+    this.#set(sysctls);
 
     const own = listRoutes(this.#socket, { protocol: ROUTE_PROTOCOL }).filter(({ table }) => isOurTable(table));
     const { routes, kept } = podRoutes(this.#wanted, (name) => {
@@ -177,16 +220,27 @@ class PodWork {
     this.#records.put(this.#record());
   }
 
-  #set(key: string, value: string, accepts: (current: string) => boolean): void {
-    this.#sysctl(() => {
-      const current = readSysctl(undefined, key);
-      if (accepts(current)) return;
-      const record = this.#record();
-      const before = record.sysctls[key]?.before ?? current;
-      this.#records.put({ ...record, sysctls: { ...record.sysctls, [key]: { before, ours: value } } });
-      writeSysctl(undefined, key, value);
-      this.#changes++;
+  #set(wanted: readonly WantedSysctl[]): void {
+    const wrong = wanted.flatMap(({ key, value, accepts }) => {
+      let current: string | undefined;
+      this.#sysctl(() => {
+        current = readSysctl(undefined, key);
+      });
+      return current === undefined || accepts(current) ? [] : [{ key, current, value }];
     });
+    if (wrong.length === 0) return;
+    const record = this.#record();
+    const sysctls = { ...record.sysctls };
+    for (const { key, current, value } of wrong) {
+      sysctls[key] = { before: record.sysctls[key]?.before ?? current, ours: value };
+    }
+    this.#records.put({ ...record, sysctls });
+    for (const { key, value } of wrong) {
+      this.#sysctl(() => {
+        writeSysctl(undefined, key, value);
+        this.#changes++;
+      });
+    }
   }
 
   /** Puts settings back that are not wanted any more, unless somebody has changed them since. */
@@ -216,19 +270,4 @@ class PodWork {
     }
     return true;
   }
-}
-
-/** The VIPs and next hops of a pod in the words of `GET /status`. */
-export interface PodStatus {
-  readonly pod: string;
-  readonly netns: string;
-  readonly vips: readonly Ip[];
-  readonly returnVia: readonly {
-    readonly gateway: string;
-    readonly family: 4 | 6;
-    readonly nextHops: readonly string[];
-    /** No instance is live: these are the last that were. */
-    readonly kept?: true;
-  }[];
-  readonly problem?: string;
 }

@@ -20,8 +20,8 @@ const network: PodNetwork = {
         4: {
           sources: [ip("198.51.100.10")],
           nextHops: [
-            { address: ip("10.1.0.251"), interface: "net1" },
-            { address: ip("10.1.0.252"), interface: "gone0" },
+            { network: "default/net", address: ip("10.1.0.251"), interface: "net1" },
+            { network: "default/net", address: ip("10.1.0.252"), interface: "gone0" },
           ],
         },
         6: { sources: [ip("2001:db8::1")], nextHops: [] },
@@ -32,7 +32,12 @@ const network: PodNetwork = {
       gateway: "default/b",
       mode: "NAT",
       interfaces: ["net2"],
-      families: { 4: { sources: [ip("10.2.0.1")], nextHops: [{ address: ip("10.2.0.251"), interface: "net2" }] } },
+      families: {
+        4: {
+          sources: [ip("10.2.0.1")],
+          nextHops: [{ network: "default/net", address: ip("10.2.0.251"), interface: "net2" }],
+        },
+      },
     },
   ],
 };
@@ -86,6 +91,11 @@ test.each([
 });
 
 test("ARP settings are for DSR only", () => {
-  const keys = podSysctls(network, "0").map(({ key }) => key.replace("net/ipv4/conf/", ""));
-  expect(keys).toEqual(["net1/rp_filter", "net1/arp_announce", "net1/arp_ignore", "net2/rp_filter"]);
+  const keys = podSysctls(network, "0").map(({ key }) => key);
+  const of = (setting: string): string[] => keys.filter((key) => key.endsWith(`/${setting}`));
+  expect(of("arp_announce")).toEqual(["net/ipv4/conf/net1/arp_announce"]);
+  expect(of("arp_ignore")).toEqual(["net/ipv4/conf/net1/arp_ignore"]);
+  for (const setting of ["rp_filter", "arp_notify"]) {
+    expect(of(setting)).toEqual(["net1", "net2"].map((device) => `net/ipv4/conf/${device}/${setting}`));
+  }
 });

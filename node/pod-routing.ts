@@ -1,5 +1,6 @@
 import { digest } from "#shared/balance/stable-hash.ts";
 import { ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
+import { neighbourSettings } from "#shared/instance/neighbour-settings.ts";
 import type { Route } from "#shared/kernel/routes.ts";
 import type { Rule } from "#shared/kernel/rules.ts";
 import { bitsOf, FAMILIES, type Family, type Ip } from "#shared/net/ip.ts";
@@ -105,7 +106,11 @@ export interface WantedSysctl {
  */
 export function podSysctls({ paths }: PodNetwork, rpFilterOfAll: string): readonly WantedSysctl[] {
   const wanted = new Map<string, WantedSysctl>();
-  const want = (key: string, value: string, accepts: WantedSysctl["accepts"]): void => {
+  const want = (
+    key: string,
+    value: string,
+    accepts: WantedSysctl["accepts"] = (current) => current === value,
+  ): void => {
     wanted.set(key, { key, value, accepts });
   };
   for (const { mode, interfaces } of paths) {
@@ -113,9 +118,10 @@ export function podSysctls({ paths }: PodNetwork, rpFilterOfAll: string): readon
       const conf = `net/ipv4/conf/${name}`;
       // Strict: requests come back where no route to the client points. 2 (loose) outdoes a strict "all".
       want(`${conf}/rp_filter`, "2", (current) => Math.max(Number(current), Number(rpFilterOfAll)) !== 1);
+      for (const [key, value] of neighbourSettings(name)) want(key, value);
       if (mode === "NAT") continue;
       // A reply's source is the VIP; an ARP request that names it as sender is dropped by the gateway as a martian.
-      want(`${conf}/arp_announce`, "2", (current) => current === "2");
+      want(`${conf}/arp_announce`, "2");
       // The VIP is everybody's on this link: nobody answers for it.
       want(`${conf}/arp_ignore`, "1", (current) => ["1", "2", "8"].includes(current));
     }

@@ -1,14 +1,19 @@
 import { join } from "node:path";
-import { FAMILIES } from "#shared/net/ip.ts";
+import { EchoSocket } from "#shared/kernel/echo-socket.ts";
+import { KernelError } from "#shared/kernel/kernel-error.ts";
 import type { Clock } from "#shared/process/clock.ts";
 import { ConvergeLoop } from "#shared/process/converge-loop.ts";
 import type { Log } from "#shared/process/log.ts";
+import { compareText } from "#shared/resolve/age.ts";
 import type { ObjectStore, ObjectView } from "#shared/store/object-store.ts";
-import { desiredPodNetwork, NODE_KINDS, type PodNetwork } from "./desired-pod-network.ts";
+import { desiredPodNetwork, NODE_KINDS, type PodNetwork, type ReturnHop } from "./desired-pod-network.ts";
+import { earsOf, withoutSilent } from "./instance-health.ts";
+import { InstanceProber } from "./instance-prober.ts";
 import { netnsIdentity } from "./netns-identity.ts";
-import { NO_NETWORK, PodKernel, type PodNetns, type PodOutcome, type PodStatus } from "./pod-kernel.ts";
+import { NO_NETWORK, type PodChange, PodKernel, type PodNetns, type PodOutcome } from "./pod-kernel.ts";
 import type { PodNamespaces } from "./pod-namespaces.ts";
 import { PodRecords } from "./pod-records.ts";
+import { type PodStatus, statusOf } from "./pod-status.ts";
 
 export interface NodeAgentOptions {
   readonly store: ObjectStore;
@@ -19,12 +24,18 @@ export interface NodeAgentOptions {
   readonly clock: Clock;
   /** On abort the agent stops and leaves everything in place. */
   readonly signal: AbortSignal;
-  /** How often a pod is looked at when nothing has changed. */
+  /** How often a pod is looked at when nothing has changed, in whole and at the settings that the kernel does not tell of. */
   readonly lookMs?: number;
+  readonly glanceMs?: number;
 }
 
-interface NodeStatus {
+export interface NodeStatus {
   readonly pods: readonly PodStatus[];
+  /** Gateway instances as replies find them, `ADDRESS%NETWORK`; those that are the only one are not asked. */
+  readonly instances: readonly { readonly instance: string; readonly answers: boolean; readonly falls: number }[];
+  /** Pods' networks that were put back after somebody else had changed them, since the start. */
+  readonly repairs: number;
+  readonly lastRepair?: { readonly pod: string; readonly at: string; readonly changes: number };
   /** Entries of the folder of namespaces that cannot be used. */
   readonly problems: readonly string[];
 }
@@ -36,19 +47,29 @@ export interface RunningNodeAgent {
   status(): NodeStatus;
 }
 
-const LOOK_MS = 2_000;
+/** A look takes half a millisecond and more; events tell of all but a few settings, at which it glances in between. */
+const LOOK_MS = 4_000;
+const GLANCE_MS = 500;
 const FIRST_RETRY_MS = 100;
 
 /** What is known of one pod between two looks. */
 interface PodState {
   /** What was asked last, and of which namespace. */
   readonly asked: string;
+  readonly wanted: PodNetwork;
   readonly nextLookMs: number;
   /** How long it waits for the next attempt; 0: the last one succeeded. */
   readonly retryMs: number;
   /** What the settings of the namespace follow from, when they were found to be right. */
   readonly settings: string | undefined;
   readonly status: PodStatus;
+}
+
+/** What a sweep may do besides what it must. */
+interface Turn {
+  readonly glances: boolean;
+  /** Whole looks that are left. */
+  looks: number;
 }
 
 /** The node agent: gives the pods of this node their return path, and their VIPs in DSR mode. */
@@ -62,6 +83,22 @@ class NodeAgent implements RunningNodeAgent {
   readonly #options: NodeAgentOptions;
   readonly #records: PodRecords;
   readonly #lookMs: number;
+  readonly #glanceMs: number;
+  readonly #prober: InstanceProber;
+  /** Pods whose kernel has told of changes, and whether settings are among them. */
+  readonly #changed = new Map<string, { readonly settings: boolean }>();
+  /** What the objects want, until they change; and for which pods it was asked. */
+  #desired: ReadonlyMap<string, PodNetwork> | undefined;
+  #desiredFor: ReadonlyMap<string, string> | undefined;
+  /** The same without instances that do not answer, until one more or less does. */
+  #wanted: ReadonlyMap<string, PodNetwork> | undefined;
+  /** The pods' kernels are others than those from which instances are asked. */
+  #earsChanged = true;
+  #nextSweepMs = 0;
+  #nextGlanceMs = 0;
+  #wake: () => void = () => undefined;
+  #repairs = 0;
+  #lastRepair: NodeStatus["lastRepair"];
   readonly #states = new Map<string, PodState>();
   readonly #kernels = new Map<string, PodKernel>();
   #view: ObjectView | undefined;
@@ -73,6 +110,21 @@ class NodeAgent implements RunningNodeAgent {
   constructor(options: NodeAgentOptions) {
     this.#options = options;
     this.#lookMs = options.lookMs ?? LOOK_MS;
+    this.#glanceMs = Math.min(options.glanceMs ?? GLANCE_MS, this.#lookMs);
+    this.#prober = new InstanceProber({
+      open: ({ family, interface: device, pod }, identifier) => {
+        const kernel = this.#kernels.get(pod);
+        if (kernel === undefined) throw new Error(`pod ${pod} is not looked after any more`);
+        return kernel.enter(() => new EchoSocket({ family, device, identifier }));
+      },
+      nowMs: () => performance.now(),
+      random: Math.random,
+      log: options.log,
+      onChange: () => {
+        this.#wanted = undefined;
+        this.#wake();
+      },
+    });
     this.#records = new PodRecords(join(options.runDir, "pods"), options.log);
   }
 
@@ -83,8 +135,12 @@ class NodeAgent implements RunningNodeAgent {
   status(): NodeStatus {
     const pods = [...this.#states.values()].map(({ status }) => status);
     const entries = [...(this.#namespaces?.problems() ?? [])];
+    const health = [...this.#prober.health()].sort(([a], [b]) => compareText(a, b));
     return {
-      pods: pods.sort((a, b) => (a.pod < b.pod ? -1 : 1)),
+      pods: pods.sort((a, b) => compareText(a.pod, b.pod)),
+      instances: health.map(([instance, { reported, falls }]) => ({ instance, answers: reported, falls })),
+      repairs: this.#repairs,
+      ...(this.#lastRepair === undefined ? {} : { lastRepair: this.#lastRepair }),
       problems: entries.map(([name, problem]) => `${name}: ${problem}`),
     };
   }
@@ -92,38 +148,78 @@ class NodeAgent implements RunningNodeAgent {
   async start(): Promise<void> {
     const { store, log, signal, podNamespaces } = this.#options;
     const loop = new ConvergeLoop({ name: "node", converge: async () => this.#converge(), log, signal });
+    this.#wake = () => loop.wake();
     this.#view = await store.watch(
       NODE_KINDS.map((kind) => ({ kind })),
-      () => loop.wake(),
+      () => {
+        this.#desired = undefined;
+        loop.wake();
+      },
       signal,
     );
     const namespaces = podNamespaces(() => loop.wake());
     this.#namespaces = namespaces;
     this.done = loop.run().then(() => {
       namespaces.close();
+      this.#prober.close();
       for (const pod of [...this.#kernels.keys()]) this.#leave(pod);
     });
   }
 
   /** @returns after how many milliseconds the next pod is due. */
   #converge(): number {
+    const { clock } = this.#options;
     const paths = this.#namespaces?.list();
     if (this.#view === undefined || paths === undefined) return this.#lookMs;
-    const desired = desiredPodNetwork(this.#view, (pod) => paths.has(pod));
+    if (paths !== this.#desiredFor) this.#desired = undefined;
+    this.#desiredFor = paths;
+    if (this.#desired === undefined) {
+      this.#desired = desiredPodNetwork(this.#view, (pod) => paths.has(pod));
+      this.#wanted = undefined;
+      this.#earsChanged = true;
+    }
+    if (this.#wanted === undefined || clock.nowMs() >= this.#nextSweepMs) this.#sweep(paths, this.#desired);
+    else this.#lookAtChanged();
+    this.#report();
+    this.#ready = true;
+    return Math.max(1, this.#nextSweepMs - clock.nowMs());
+  }
+
+  /** All pods: those whose objects or kernels have changed, those that are due, and a glance at the others. */
+  #sweep(paths: ReadonlyMap<string, string>, desired: ReadonlyMap<string, PodNetwork>): void {
+    const { clock } = this.#options;
+    const answers = (hop: ReturnHop): boolean => this.#prober.answers(hop.network, hop.address);
+    this.#wanted ??= new Map([...desired].map(([pod, wanted]) => [pod, withoutSilent(wanted, answers)]));
     const seen = new Map<string, string>();
     // Selected pods first: of two names for one namespace, theirs counts.
     const pods = [...paths].sort(([a], [b]) => Number(desired.has(b)) - Number(desired.has(a)) || (a < b ? -1 : 1));
-    for (const [pod, path] of pods) this.#pod(pod, path, desired.get(pod), seen);
+    const glances = clock.nowMs() >= this.#nextGlanceMs;
+    if (glances) this.#nextGlanceMs = clock.nowMs() + this.#glanceMs;
+    // Whole looks are spread over the sweeps, so that none of them takes long.
+    const turn: Turn = { glances, looks: Math.ceil((pods.length * this.#glanceMs) / this.#lookMs) };
+    for (const [pod, path] of pods) this.#pod(pod, path, this.#wanted.get(pod), seen, turn);
+    this.#changed.clear();
     for (const pod of this.#states.keys()) if (!paths.has(pod)) this.#forget(pod);
     this.#forgetGone(paths);
-    this.#report();
-    this.#ready = true;
-    const now = this.#options.clock.nowMs();
-    const due = [...this.#states.values()].map(({ nextLookMs }) => nextLookMs - now);
-    return Math.max(1, Math.min(this.#lookMs, ...due));
+    if (this.#earsChanged) this.#prober.want(earsOf(desired, (pod) => this.#kernels.get(pod)?.target.netns));
+    this.#earsChanged = false;
+    const retries = [...this.#states.values()].flatMap((state) => (state.retryMs > 0 ? [state.nextLookMs] : []));
+    this.#nextSweepMs = Math.min(this.#nextGlanceMs, ...retries);
   }
 
-  #pod(pod: string, path: string, wanted: PodNetwork | undefined, seen: Map<string, string>): void {
+  /** Only the pods whose kernels have told of something. */
+  #lookAtChanged(): void {
+    for (const [pod, changed] of this.#changed) {
+      const state = this.#states.get(pod);
+      const target = this.#kernels.get(pod)?.target;
+      // Whether it is still there the next sweep finds out.
+      if (state === undefined || target === undefined) continue;
+      this.#look(target, this.#wanted?.get(pod), state.asked, state, changed);
+    }
+    this.#changed.clear();
+  }
+
+  #pod(pod: string, path: string, wanted: PodNetwork | undefined, seen: Map<string, string>, turn: Turn): void {
     // A pod that is not selected and was not changed is not even looked at.
     if (wanted === undefined && this.#records.get(pod) === undefined) {
       this.#forget(pod);
@@ -149,15 +245,36 @@ class NodeAgent implements RunningNodeAgent {
     const asked = `${identity.id} ${JSON.stringify(wanted ?? null)}`;
     const state = this.#states.get(pod);
     const now = this.#options.clock.nowMs();
-    if (state?.asked === asked && now < state.nextLookMs) return;
-    this.#look({ pod, path, netns: identity.id }, wanted, asked, state);
+    const changed = this.#changed.get(pod);
+    if (changed === undefined && state?.asked === asked) {
+      const isDue = now >= state.nextLookMs && (state.retryMs > 0 || turn.looks-- > 0);
+      if (!isDue && (!turn.glances || this.#settingsHold(pod, state.wanted))) return;
+    }
+    this.#look({ pod, path, netns: identity.id }, wanted, asked, state, changed);
   }
 
-  #look(target: PodNetns, wanted: PodNetwork | undefined, asked: string, before: PodState | undefined): void {
+  /** Whether a pod's settings are as they should be, as far as that is told without reading files. */
+  #settingsHold(pod: string, wanted: PodNetwork): boolean {
+    try {
+      return this.#kernels.get(pod)?.settingsHold(wanted) !== false;
+    } catch (error) {
+      // The look that follows says what is wrong.
+      if (!(error instanceof KernelError)) throw error;
+      return false;
+    }
+  }
+
+  #look(
+    target: PodNetns,
+    wanted: PodNetwork | undefined,
+    asked: string,
+    before: PodState | undefined,
+    changed: { readonly settings: boolean } | undefined,
+  ): void {
     const { log, clock } = this.#options;
     const settings = `${target.netns} ${JSON.stringify(wanted?.paths.map(({ mode, interfaces }) => [mode, interfaces]))}`;
-    // Other next hops ask for the same settings, which can wait for the next look.
-    const isQuick = before?.asked !== asked && before?.settings === settings;
+    // Other next hops, or routes that somebody has changed, ask for the same settings, which can wait for the next look.
+    const isQuick = before?.settings === settings && (before.asked !== asked || changed?.settings === false);
     let outcome: PodOutcome;
     try {
       outcome = this.#kernel(target).apply(wanted ?? NO_NETWORK, { settings: !isQuick });
@@ -170,13 +287,19 @@ class NodeAgent implements RunningNodeAgent {
     } catch (error) {
       outcome = { changes: 0, kept: [], problems: [error instanceof Error ? error.message : String(error)] };
     }
-    if (outcome.changes > 0) log.info({ pod: target.pod, changes: outcome.changes }, "pod's return path set");
+    const { changes } = outcome;
+    if (changes > 0 && before?.asked === asked && before.retryMs === 0) {
+      this.#repairs++;
+      this.#lastRepair = { pod: target.pod, at: new Date(clock.nowMs()).toISOString(), changes };
+      log.warn({ pod: target.pod, changes }, "the pod's network was changed by somebody else; repaired");
+    } else if (changes > 0) log.info({ pod: target.pod, changes }, "pod's return path set");
     const failed = outcome.problems.length > 0;
     const lastMs = before?.asked === asked ? before.retryMs : 0;
     const retryMs = failed ? Math.min(this.#lookMs, lastMs * 2 || FIRST_RETRY_MS) : 0;
     const dueMs = clock.nowMs() + (failed ? retryMs : this.#lookMs);
     this.#states.set(target.pod, {
       asked,
+      wanted: wanted ?? NO_NETWORK,
       nextLookMs: isQuick ? Math.min(dueMs, before.nextLookMs) : dueMs,
       retryMs,
       settings: failed ? undefined : settings,
@@ -189,14 +312,24 @@ class NodeAgent implements RunningNodeAgent {
     const known = this.#kernels.get(target.pod);
     if (known?.target.netns === target.netns && known.target.path === target.path) return known;
     this.#leave(target.pod);
-    const kernel = new PodKernel(target, this.#records);
+    const kernel = new PodKernel(target, this.#records, (change) => this.#onChange(target.pod, change));
     this.#kernels.set(target.pod, kernel);
+    this.#earsChanged = true;
     return kernel;
+  }
+
+  #onChange(pod: string, { lost, settings }: PodChange): void {
+    if (lost !== undefined) {
+      this.#options.log.error({ err: lost, pod }, "cannot watch the pod's network any more; entering it anew");
+      this.#leave(pod);
+    }
+    this.#changed.set(pod, { settings: settings || this.#changed.get(pod)?.settings === true });
+    this.#wake();
   }
 
   #leave(pod: string): void {
     this.#kernels.get(pod)?.close();
-    this.#kernels.delete(pod);
+    if (this.#kernels.delete(pod)) this.#earsChanged = true;
   }
 
   #forget(pod: string): void {
@@ -209,7 +342,8 @@ class NodeAgent implements RunningNodeAgent {
     const nextLookMs = this.#options.clock.nowMs() + this.#lookMs;
     const status = { pod, netns: path, vips: [], returnVia: [], problem };
     this.#leave(pod);
-    this.#states.set(pod, { asked: "", nextLookMs, retryMs: 0, settings: undefined, status });
+    const never = { asked: "", wanted: NO_NETWORK, retryMs: 0, settings: undefined };
+    this.#states.set(pod, { ...never, nextLookMs, status });
   }
 
   /** Drops the records of namespaces that are gone; one whose pod is only not listed stays known. */
@@ -239,24 +373,4 @@ class NodeAgent implements RunningNodeAgent {
     for (const text of this.#reported) if (!now.has(text)) log.info({}, `over: ${text}`);
     this.#reported = now;
   }
-}
-
-function statusOf(pod: string, netns: string, wanted: PodNetwork, outcome: PodOutcome): PodStatus {
-  const problems = [...wanted.problems, ...outcome.problems];
-  return {
-    pod,
-    netns,
-    vips: wanted.vips,
-    returnVia: wanted.paths.flatMap((path) =>
-      FAMILIES.flatMap((family): PodStatus["returnVia"] => {
-        const hops = path.families[family]?.nextHops.map(({ address }) => address);
-        if (hops === undefined) return [];
-        const { gateway } = path;
-        if (hops.length > 0) return [{ gateway, family, nextHops: hops }];
-        const kept = outcome.kept.find((k) => k.path === path && k.family === family)?.addresses ?? [];
-        return [{ gateway, family, nextHops: kept, kept: true }];
-      }),
-    ),
-    ...(problems.length > 0 ? { problem: problems.join("; ") } : {}),
-  };
 }

@@ -1,7 +1,6 @@
-import { addressBytes, formatAddress } from "../kernel/address-bytes.ts";
+import { formatAddress } from "../kernel/address-bytes.ts";
 import { kernelError } from "../kernel/kernel-error.ts";
 import {
-  addressOf,
   bindSocket,
   closeFd,
   ERRNO,
@@ -12,15 +11,14 @@ import {
   setSocketOption,
   socket,
 } from "../kernel/libc.ts";
+import { AF_INET, AF_INET6, SOCKET_ADDRESS_BYTES, socketAddress, socketAddressIp } from "../kernel/socket-address.ts";
+import { attachFilter } from "../kernel/socket-filter.ts";
 import { familyOf, type Ip } from "../net/ip.ts";
 import { closedFilter, neighbourFilter } from "./bfd-filter.ts";
 
-const AF_INET = 2;
-const AF_INET6 = 10;
 const SOCK_DGRAM_NONBLOCK_CLOEXEC = 2 | 0x800 | 0x80000;
 const SOL_SOCKET = 1;
 const SO_BINDTODEVICE = 25;
-const SO_ATTACH_FILTER = 26;
 const IPPROTO_IP = 0;
 const IP_TOS = 1;
 const IP_TTL = 2;
@@ -47,7 +45,7 @@ export class BfdReceiver {
   readonly #fd: number;
   readonly #local: Ip;
   readonly #buffer = new Uint8Array(RECEIVE_BYTES);
-  readonly #source = new Uint8Array(28);
+  readonly #source = new Uint8Array(SOCKET_ADDRESS_BYTES);
   readonly #sourceLength = new Uint8Array(4);
   readonly #onPacket: (from: string, bytes: Uint8Array) => void;
 
@@ -83,8 +81,7 @@ export class BfdReceiver {
         if (errno === ERRNO.EAGAIN) return;
         throw kernelError(errno, `BFD socket of ${this.#local}`);
       }
-      const from = familyOf(this.#local) === 4 ? this.#source.subarray(4, 8) : this.#source.subarray(8, 24);
-      this.#onPacket(formatAddress(from), this.#buffer.subarray(0, count));
+      this.#onPacket(formatAddress(socketAddressIp(this.#source)), this.#buffer.subarray(0, count));
     }
   }
 
@@ -152,23 +149,4 @@ function bindToFreePort(fd: number, local: Ip, random: () => number, object: str
 
 function setOption(fd: number, level: number, option: number, value: Uint8Array, object: string): void {
   if (setSocketOption(fd, level, option, value, value.length) < 0) throw kernelError(lastErrno(), object);
-}
-
-function attachFilter(fd: number, program: Uint8Array, object: string): void {
-  const header = new Uint8Array(16); // struct sock_fprog
-  const view = new DataView(header.buffer);
-  view.setUint16(0, program.length / 8, true);
-  view.setBigUint64(8, addressOf(program), true);
-  setOption(fd, SOL_SOCKET, SO_ATTACH_FILTER, header, object);
-}
-
-/** struct sockaddr_in or sockaddr_in6. */
-function socketAddress(address: Ip, port: number): Uint8Array {
-  const isV4 = familyOf(address) === 4;
-  const bytes = new Uint8Array(isV4 ? 16 : 28);
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, isV4 ? AF_INET : AF_INET6, true);
-  view.setUint16(2, port);
-  bytes.set(addressBytes(address), isV4 ? 4 : 8);
-  return bytes;
 }

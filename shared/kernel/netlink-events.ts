@@ -3,7 +3,8 @@ import { closeFd, ERRNO, intOption, lastErrno, receiveFrom, watchReadable } from
 import { parseMessages, readU32 } from "./netlink-message.ts";
 import { openRouteSocket } from "./netlink-socket.ts";
 
-export type KernelObjectKind = "link" | "address" | "route" | "rule" | "neighbour";
+/** "setting": forwarding and rp_filter; the kernel tells of few others. */
+export type KernelObjectKind = "link" | "address" | "route" | "rule" | "neighbour" | "setting";
 
 /** Multicast groups (RTNLGRP_*) and message types (linux/rtnetlink.h) per kind. */
 const KINDS: Readonly<Record<KernelObjectKind, { groups: readonly number[]; types: readonly number[] }>> = {
@@ -12,6 +13,7 @@ const KINDS: Readonly<Record<KernelObjectKind, { groups: readonly number[]; type
   address: { groups: [5, 9], types: [20, 21] },
   route: { groups: [7, 11], types: [24, 25] },
   rule: { groups: [8, 19], types: [32, 33] },
+  setting: { groups: [24, 25], types: [80, 81] },
 };
 
 /** Datagrams read per turn of the event loop. */

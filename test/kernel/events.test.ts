@@ -3,6 +3,7 @@ import type { KernelError } from "#shared/kernel/kernel-error.ts";
 import { getLink } from "#shared/kernel/links.ts";
 import { type KernelObjectKind, watchKernel } from "#shared/kernel/netlink-events.ts";
 import { openNetlink } from "#shared/kernel/netlink-socket.ts";
+import { readSysctl, writeSysctl } from "#shared/kernel/network-namespace.ts";
 import { applyRoutes, type Route } from "#shared/kernel/routes.ts";
 import { makeTestbed, type Testbed } from "./testbed.ts";
 
@@ -12,7 +13,7 @@ beforeAll(() => {
 });
 afterAll(() => bed.remove());
 
-const ALL: KernelObjectKind[] = ["link", "address", "route", "rule", "neighbour"];
+const ALL: KernelObjectKind[] = ["link", "address", "route", "rule", "neighbour", "setting"];
 
 test("each kind of change is reported, and nothing after close", async () => {
   const seen: KernelObjectKind[][] = [];
@@ -35,9 +36,18 @@ test("each kind of change is reported, and nothing after close", async () => {
     ["rule", ["-6", "rule", "add", "pref", "400", "table", "9"]],
     ["neighbour", ["neigh", "add", "10.9.0.77", "lladdr", "02:00:00:00:00:01", "dev", "a0"]],
   ];
-  for (const [kind, args] of changes) {
+  const settings = ["net/ipv4/conf/a0/rp_filter", "net/ipv4/conf/all/rp_filter", "net/ipv4/ip_forward"];
+  const steps: (readonly [KernelObjectKind, () => void])[] = [
+    ...changes.map(([kind, args]) => [kind, () => void bed.ip(...args)] as const),
+    ...settings.map((key) => {
+      const other = readSysctl(bed.netns, key) === "0" ? 1 : 0;
+      return ["setting", () => writeSysctl(bed.netns, key, other)] as const;
+    }),
+    ["setting", () => writeSysctl(bed.netns, "net/ipv6/conf/all/forwarding", 1)],
+  ];
+  for (const [kind, change] of steps) {
     seen.length = 0;
-    bed.ip(...args);
+    change();
     await vi.waitFor(() => expect(seen.flat()).toContain(kind), { interval: 2, timeout: 20_000 });
   }
   stop.abort();

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { addAddress, applyAddresses, deleteAddress, listAddresses } from "#shared/kernel/addresses.ts";
 import { KernelExistsError, KernelNotFoundError } from "#shared/kernel/kernel-error.ts";
-import { getLink, listLinks } from "#shared/kernel/links.ts";
+import { getLink, listedSysctl, listLinks } from "#shared/kernel/links.ts";
 import { listNeighbours } from "#shared/kernel/neighbours.ts";
 import { type NetlinkSocket, openNetlink } from "#shared/kernel/netlink-socket.ts";
 import { readSysctl, withNetns, writeSysctl } from "#shared/kernel/network-namespace.ts";
@@ -134,6 +134,16 @@ test("links and neighbours are what ip says", () => {
   expect(link).toMatchObject({ kind: "veth", up: true, carrier: true, linkNetnsId: expect.any(Number) });
   expect(getLink(socket, link.ifindex)).toEqual(link);
   expect(() => getLink(socket, "nope0")).toThrow(KernelNotFoundError);
+  const settings = Object.keys(link.ipv4Conf ?? {});
+  expect(settings).toHaveLength(6);
+  for (const setting of settings) {
+    const key = `net/ipv4/conf/a0/${setting}`;
+    const other = readSysctl(bed.netns, key) === "0" ? "1" : "0";
+    writeSysctl(bed.netns, key, other);
+    expect(listedSysctl(listLinks(socket), key), key).toBe(other);
+  }
+  expect(listedSysctl(links, "net/ipv4/conf/a0/proxy_arp")).toBeUndefined();
+  expect(listedSysctl(links, "net/ipv4/conf/nope0/rp_filter")).toBeUndefined();
   bed.ip("neigh", "replace", "10.9.0.2", "lladdr", "02:00:00:00:00:09", "nud", "permanent", "dev", "a0");
   expect(listNeighbours(socket, { ifindex: a0 })).toContainEqual({
     family: 4,

@@ -47,15 +47,31 @@ function address(name: string, device: string, ...prefixes: string[]): void {
   }
 }
 
+/** A pod's interface on the service network. */
+export function cablePod(name: string): void {
+  cable(name, "svc0", "lan", name);
+  run("lan", "link", "set", name, "master", "br0");
+}
+
+export function addressPod(name: string, host: number): void {
+  address(name, "svc0", `10.1.0.${host}/24`, `fd00:1::${host.toString(16)}/64`);
+}
+
 /** A pod with a primary interface, whose default route its replies must not take, and one on the service network. */
 export function addPod(name: string, host: number): void {
   add(name);
-  cable(name, "svc0", "lan", name);
-  run("lan", "link", "set", name, "master", "br0");
-  address(name, "svc0", `10.1.0.${host}/24`, `fd00:1::${host.toString(16)}/64`);
+  cablePod(name);
+  addressPod(name, host);
   cable(name, "eth0", "lan", `${name}-eth0`);
   address(name, "eth0", "10.244.0.5/24");
   run(name, "route", "add", "default", "dev", "eth0");
+}
+
+/** Takes away every namespace of this file's making. */
+export function removeNetwork(): void {
+  for (const { name } of JSON.parse(execFileSync("ip", ["-j", "netns", "list"], { encoding: "utf8" }) || "[]")) {
+    if (String(name).startsWith("cw-na-")) execFileSync("ip", ["netns", "del", String(name)]);
+  }
 }
 
 export function buildNetwork(): void {

@@ -16,6 +16,7 @@ import {
   countArp,
   netnsOf,
   received,
+  removeNetwork,
   run,
   snapshot,
   start,
@@ -100,6 +101,7 @@ afterAll(() => {
   for (const child of children) child.kill("SIGKILL");
   rmSync(folder, { recursive: true });
   rmSync(podFolder, { recursive: true });
+  removeNetwork();
 });
 
 test("DSR: the VIP answers by whichever instance is live; deselected, all is as before; others untouched", async () => {
