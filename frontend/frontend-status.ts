@@ -22,6 +22,8 @@ export interface FrontendStatus {
   readonly learned: readonly { readonly prefix: Cidr; readonly nextHops: readonly Ip[] }[];
   /** Why the proxy's file cannot be read now. */
   readonly programmedProblem: string | undefined;
+  /** How often return routes were put back after somebody else had changed them, since the start. */
+  readonly repairs: number;
 }
 
 export function frontendStatus(facts: {
@@ -30,6 +32,7 @@ export function frontendStatus(facts: {
   readonly advertised: readonly Cidr[];
   readonly routes: readonly ReturnRoute[];
   readonly programmedProblem: string | undefined;
+  readonly repairs: number;
 }): FrontendStatus {
   return {
     gobgpd: facts.gobgpd && { version: facts.gobgpd.version, pid: facts.gobgpd.pid },
@@ -46,5 +49,6 @@ export function frontendStatus(facts: {
     advertised: facts.advertised,
     learned: facts.routes.map(({ prefix, nextHops }) => ({ prefix, nextHops: nextHops.map((hop) => hop.via) })),
     programmedProblem: facts.programmedProblem,
+    repairs: facts.repairs,
   };
 }

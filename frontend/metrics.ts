@@ -42,6 +42,12 @@ export function frontendMetrics(status: FrontendStatus): string {
       samples: status.learned.map(({ nextHops, prefix }) => ({ labels: { prefix }, value: nextHops.length })),
     },
     {
+      name: "causeway_frontend_repairs_total",
+      type: "counter",
+      help: "Times that return routes were put back after somebody else had changed them",
+      samples: [{ labels: {}, value: status.repairs }],
+    },
+    {
       name: "causeway_gobgpd_up",
       type: "gauge",
       help: "1 while gobgpd runs",

@@ -21,12 +21,20 @@ export class RouteControl {
   readonly #routes: ReturnRoutes;
   readonly #log: Log;
   #holdUntilMs: number | undefined;
+  /** What the kernel held after the last pass. */
+  #placed = "";
+  #repairs = 0;
   /** When each router's session was first seen up since knowledge began anew. */
   readonly #upSinceMs = new Map<Ip, number>();
 
   constructor(routes: ReturnRoutes, log: Log) {
     this.#routes = routes;
     this.#log = log;
+  }
+
+  /** How often routes were put back after somebody else had changed them. */
+  get repairs(): number {
+    return this.#repairs;
   }
 
   /** Knowledge begins anew (our own start, a new daemon): what is in the kernel stays while sessions come up. */
@@ -53,7 +61,14 @@ export class RouteControl {
     };
     const wanted = againMs === undefined ? known : holding(known, present, hasSpoken);
     const problems: unknown[] = [];
-    for (const change of planRoutes(wanted, present)) {
+    const changes = planRoutes(wanted, present);
+    const placed = JSON.stringify(wanted);
+    if (changes.length > 0 && placed === this.#placed) {
+      this.#repairs++;
+      this.#log.warn({ changes: changes.length }, "return routes were changed by somebody else; repaired");
+    }
+    this.#placed = "";
+    for (const change of changes) {
       try {
         if (change.type === "replace") await this.#routes.replace(change.route);
         else await this.#routes.remove(change.prefix);
@@ -69,6 +84,7 @@ export class RouteControl {
       const text = problems.map((problem) => (problem instanceof Error ? problem.message : String(problem))).join("; ");
       throw new RoutesIncompleteError(text, { cause: problems[0] });
     }
+    this.#placed = placed;
     return againMs;
   }
 

@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { GATEWAY_NAME_LABEL } from "#shared/api/names.ts";
 import { watchProgrammed } from "#shared/instance/programmed.ts";
+import { watchKernel } from "#shared/kernel/netlink-events.ts";
 import { type NetlinkSocket, openNetlink } from "#shared/kernel/netlink-socket.ts";
 import type { Clock } from "#shared/process/clock.ts";
 import { ConvergeLoop } from "#shared/process/converge-loop.ts";
@@ -52,6 +53,7 @@ export interface RunningFrontend {
 const BGP_PORT = 179;
 /** Addresses and the proxy's file are looked at this often even when nothing told of a change. */
 const RECHECK_MS = 1_000;
+const EVENT_PAUSE_MS = 100;
 const SPEAKING_LIMIT_MS = 1_000;
 const WITHDRAW_LIMIT_MS = 2_000;
 const REPORT_LIMIT_MS = 1_000;
@@ -224,6 +226,17 @@ async function begin(
     (error) => log.warn({ err: error }, "lost the watch on the run directory; looking at it every second"),
     life.signal,
   );
+  watchKernel({
+    groups: ["link", "address", "route"],
+    signal: life.signal,
+    // A proxy beside it that changes a thousand routes is no reason to look a thousand times.
+    quietMs: EVENT_PAUSE_MS,
+    onChange: (kinds) => {
+      observe.wake();
+      if (kinds.has("link") || kinds.has("address")) speak.wake();
+    },
+    onError: (err) => log.error({ err }, "cannot watch the kernel any more; looking at it every second"),
+  });
   await programmed.refresh();
   const loops = Promise.all([readFile.run(), observe.run(), report.run()]);
   const speaking = speak.run();
@@ -252,6 +265,7 @@ async function begin(
         advertised: supervisor.control?.announced() ?? [],
         routes,
         programmedProblem: programmed.problem,
+        repairs: routeControl.repairs,
       }),
   };
 }

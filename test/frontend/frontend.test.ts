@@ -178,6 +178,20 @@ describe("a frontend with real routers", () => {
     expect(await second.route("203.0.113.0/24")).not.toContain("BGP");
   });
 
+  it.each([
+    ["deletes a route", "ip route delete default table 7701"],
+    ["deletes an IPv6 route", "ip -6 route delete default table 7701"],
+    ["flushes the table", "ip route flush table 7701; ip -6 route flush table 7701"],
+    ["takes a next hop away", `ip route replace default via ${first.v4} table 7701 proto 201`],
+    ["adds a route", "ip route add 10.98.0.0/16 dev lo table 7701 proto 201"],
+  ])("puts the return routes back when somebody %s, and says so", async (_, damage) => {
+    const before = returnTable();
+    const repairs = instance.status()?.repairs ?? 0;
+    sh(damage);
+    await until("the routes are back", () => (instance.status()?.repairs ?? 0) > repairs);
+    expect(returnTable()).toEqual(before);
+  });
+
   it("tells a router of its own AS the local preference", async () => {
     const advertise = { localPreference: 250 };
     instance.store.put(
