@@ -7,6 +7,7 @@ import { KernelNotFoundError } from "#shared/kernel/kernel-error.ts";
 import { type Link, listLinks } from "#shared/kernel/links.ts";
 import { type NetlinkSocket, openNetfilter, openNetlink } from "#shared/kernel/netlink-socket.ts";
 import { readSysctl, withNetns, writeSysctl } from "#shared/kernel/network-namespace.ts";
+import { listCounters, listNumberMap } from "#shared/kernel/nftables-dump.ts";
 import { rulesetGeneration } from "#shared/kernel/nftables-generation.ts";
 import { planAddresses } from "#shared/kernel/plan-addresses.ts";
 import { planRoutes } from "#shared/kernel/plan-routes.ts";
@@ -16,12 +17,17 @@ import { applyRoutes, type CanonicalRoute, listRoutes } from "#shared/kernel/rou
 import { applyRules, deleteRule, listRules } from "#shared/kernel/rules.ts";
 import { type Cidr, cidrContains, FAMILIES, type Family, type Ip, parseCidr, parseIp } from "#shared/net/ip.ts";
 import type { Log } from "#shared/process/log.ts";
-import type { Intent } from "#shared/resolve/intent-types.ts";
+import type { Intent, LegId } from "#shared/resolve/intent-types.ts";
 import type { Environment } from "./nft/environment.ts";
+import { keptName } from "./nft/kept-flows.ts";
 import { plan } from "./nft/plan.ts";
+import { type FlowsInForce, flowsInForce } from "./nft/read-flows.ts";
 import { readTable } from "./nft/read-table.ts";
 import { asListed, type ListedTable, type TableState } from "./nft/table-state.ts";
 import { LOCAL_TABLE, type RoutingDevices, routingRoutes, routingRules, sysctls } from "./routing.ts";
+
+/** Our nftables tables, of the families netdev and inet. */
+const TABLE = "causeway";
 
 /** What came of bringing routes, rules, addresses and settings to what is wanted. */
 export interface RoutingOutcome {
@@ -295,7 +301,7 @@ export class InstanceKernel {
   counters(): ReadonlyMap<string, { readonly packets: number; readonly bytes: number }> {
     const sums = new Map<string, { packets: number; bytes: number }>();
     for (const family of ["netdev", "inet"] as const) {
-      for (const object of this.#listCounters(family)) {
+      for (const object of listCounters(this.#netfilter, family, TABLE)) {
         const known = sums.get(object.name) ?? { packets: 0, bytes: 0 };
         sums.set(object.name, { packets: known.packets + object.packets, bytes: known.bytes + object.bytes });
       }
@@ -303,21 +309,26 @@ export class InstanceKernel {
     return sums;
   }
 
-  #listCounters(family: TableState["family"]): readonly { name: string; packets: number; bytes: number }[] {
+  /** The tables that flows under way are looked up in; none when the kernel has nothing of ours. */
+  flowsInForce(): FlowsInForce | undefined {
     try {
-      const listed = this.#nft.list({ counters: { family, table: "causeway" } });
-      return listed.flatMap((object) => ("counter" in object ? [counterOf(object.counter)] : []));
+      return flowsInForce({ nftables: this.#nft.list({ table: { family: "netdev", name: TABLE } }) });
     } catch (error) {
-      if (error instanceof NftNotFoundError) return [];
+      if (error instanceof NftNotFoundError) return undefined;
       throw error;
     }
   }
-}
 
-function counterOf({ name, packets, bytes }: { name: string; packets?: number; bytes?: number }): {
-  name: string;
-  packets: number;
-  bytes: number;
-} {
-  return { name, packets: packets ?? 0, bytes: bytes ?? 0 };
+  /** How many flows are kept at each leg. */
+  keptFlows(intent: Intent): ReadonlyMap<LegId, number> {
+    const counts = new Map<LegId, number>();
+    for (const name of FAMILIES.map((family) => keptName(intent, family))) {
+      for (const family of ["netdev", "inet"] as const) {
+        listNumberMap(this.#netfilter, family, TABLE, name).forEach((leg, index) => {
+          if (index % 2 === 1) counts.set(leg, (counts.get(leg) ?? 0) + 1);
+        });
+      }
+    }
+    return counts;
+  }
 }

@@ -18,7 +18,10 @@ function withLegs(intent: Intent, ids: readonly number[], families: readonly Fam
       ...(families.includes(4) ? { 4: ip(`10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`) } : {}),
       ...(families.includes(6) ? { 6: ip(`fd00::${(index + 1).toString(16)}`) } : {}),
     };
-    return [id, { id, key: `leg-${id}`, target: `t-${id}`, network: "n", interface: "svc0", addresses }];
+    return [
+      id,
+      { id, key: `leg-${id}`, target: `t-${id}`, network: "n", interface: "svc0", addresses, draining: false },
+    ];
   });
   return { ...intent, legs: new Map(legs) };
 }

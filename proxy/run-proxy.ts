@@ -14,6 +14,7 @@ import type { ObjectStore, ObjectView } from "#shared/store/object-store.ts";
 import { carried, Drain, type DrainEnd } from "./drain.ts";
 import { type IcmpTranslator, openIcmpTranslator } from "./icmp-translator.ts";
 import { InstanceKernel } from "./instance-kernel.ts";
+import { FlowKeeper } from "./moves/flow-keeper.ts";
 import { fastPath } from "./nft/fast-path.ts";
 import { slowPath } from "./nft/slow-path.ts";
 import { type ProxyStatus, programmedOf, statusOf } from "./report.ts";
@@ -59,6 +60,7 @@ class ProxyProcess implements RunningProxy {
   readonly #options: ProxyOptions;
   readonly #kernel: InstanceKernel;
   readonly #cache = new TableCache();
+  readonly #keeper: FlowKeeper;
   readonly #work = new AbortController();
   /** Ends after the drain, unlike `#work`. */
   readonly #life = new AbortController();
@@ -80,6 +82,7 @@ class ProxyProcess implements RunningProxy {
   constructor(options: ProxyOptions) {
     this.#options = options;
     this.#kernel = new InstanceKernel(options.log);
+    this.#keeper = new FlowKeeper(this.#kernel, () => performance.now());
     this.#icmp = openIcmpTranslator({ intent: () => this.#intent, log: options.log, signal: this.#life.signal });
   }
 
@@ -160,7 +163,10 @@ class ProxyProcess implements RunningProxy {
     const { environment, devices, unreachable } = this.#kernel.observe(intent);
     const foreign = this.#appliedAt !== undefined && this.#kernel.changedByOthers();
     const { changes, refused } = this.#kernel.applyRouting(intent, devices);
-    const transactions = this.#kernel.applyTables([slowPath(intent), fastPath(intent, environment)]);
+    const next = this.#keeper.next(intent);
+    const tables = [slowPath(intent, next.moves), fastPath(intent, environment, next.moves)];
+    const transactions = this.#kernel.applyTables(tables);
+    const againMs = this.#keeper.applied(next);
     if (foreign && transactions > 0) log.warn({ transactions }, "the ruleset was changed by somebody else; repaired");
     this.#intent = intent;
     this.#interfaces = new Set(environment.interfaces.keys());
@@ -176,7 +182,7 @@ class ProxyProcess implements RunningProxy {
     await this.#announce(intent, this.#interfaces);
     this.#report(intent, unreachable);
     if (refused.length > 0) throw new AggregateError(refused, refused.map((error) => error.message).join("; "));
-    return undefined;
+    return againMs;
   }
 
   /** The Gateway went, or its parameters did: nothing is attracted; what the kernel has stays for packets under way. */

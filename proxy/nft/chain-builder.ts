@@ -11,6 +11,7 @@ export class TableBuilder {
   readonly #bases = new Map<string, BaseChain>();
   readonly #maps = new Map<string, { kind: "map" | "set"; declaration: string; elements: Map<string, string> }>();
   readonly #luts = new Map<string, Slots>();
+  readonly #dynamic = new Map<string, string>();
 
   constructor(family: "netdev" | "inet") {
     this.#family = family;
@@ -69,6 +70,11 @@ export class TableBuilder {
     this.#luts.set(name, { slots });
   }
 
+  /** A map whose elements packets make. */
+  dynamic(name: string, declaration: string): void {
+    this.#dynamic.set(name, declaration);
+  }
+
   finish(): TableState {
     const maps: ReadonlyMap<string, Elements> = this.#maps;
     return {
@@ -79,6 +85,7 @@ export class TableBuilder {
       bases: this.#bases,
       maps,
       luts: this.#luts,
+      dynamic: this.#dynamic,
     };
   }
 }

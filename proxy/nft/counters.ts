@@ -18,3 +18,5 @@ export const REFUSED_COUNTER = "refused";
 export const SLOW = "slow-path";
 /** Packets between the external and service networks that belong to no flow, dropped. */
 export const STRAY = "stray";
+/** Packets of moved slots whose flow could not be remembered for want of room: they went to the slot's former owner. */
+export const KEPT_FULL = "kept-full";

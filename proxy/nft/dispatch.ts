@@ -1,7 +1,9 @@
 import type { Family } from "#shared/net/ip.ts";
 import type { Flow, Intent } from "#shared/resolve/intent-types.ts";
+import type { Moves } from "../moves/moves.ts";
 import type { TableBuilder } from "./chain-builder.ts";
 import { counterName, NO_TARGET } from "./counters.ts";
+import { type Finish, movedRules } from "./kept-flows.ts";
 import { conditions, type Fields, hashExpression, protocolNumber } from "./match.ts";
 
 /** Names and words of one way to find the leg of a packet. */
@@ -9,8 +11,8 @@ interface Way {
   readonly fields: Fields;
   /** Prefix of map names: `flow` for packets, `error` for ICMP errors about flows. */
   readonly prefix: "flow" | "error";
-  /** The rule that takes a packet whose mark is its leg. */
-  readonly finish: string;
+  readonly finish: Finish;
+  readonly moves: Moves;
 }
 
 /** The map of flows that are known by VIP, protocol and port. */
@@ -33,8 +35,12 @@ function markChain(builder: TableBuilder, intent: Intent, way: Way, flow: Flow):
   const table = flow.table === undefined ? undefined : intent.tables.get(flow.table);
   if (table === undefined) return builder.chain("none", [count, builder.count(NO_TARGET), "drop"]);
   const hash = hashExpression(way.fields, flow, table.size, intent.hashSeed);
-  const rules = [count, `meta mark set ${hash} map @${table.name}`, way.finish];
-  return builder.chain(way.prefix, rules);
+  const moves = way.moves.get(flow.key);
+  const moved =
+    moves === undefined
+      ? []
+      : movedRules(builder, intent, flow, moves, way.fields, way.finish, { table: table.name, size: table.size });
+  return builder.chain(way.prefix, [count, ...moved, `meta mark set ${hash} map @${table.name}`, way.finish.slot]);
 }
 
 /** Flows of one stage that are looked at one after the other: a chain for each VIP. */
@@ -63,7 +69,7 @@ function sequence(
 }
 
 /**
- * Rules that give a packet to `finish`, a rule that keeps it, with the id of its leg or {@link REFUSED} in its mark.
+ * Rules that give a packet to `finish`, rules that keep it, with the id of its leg or {@link REFUSED} in its mark.
  * Packets of flows without a ready target are dropped; those that no flow wants come out at the end. Chains are gone to
  * and not returned from: that, and no mark to clear and to test, saves a rule's time or two for each packet.
  */
@@ -72,9 +78,10 @@ export function dispatch(
   intent: Intent,
   family: Family,
   fields: Fields,
-  finish: string,
+  finish: Finish,
+  moves: Moves,
 ): string[] {
-  const way: Way = { fields, prefix: fields.raw ? "error" : "flow", finish };
+  const way: Way = { fields, prefix: fields.raw ? "error" : "flow", finish, moves };
   const flows = intent.flows.filter((flow) => flow.family === family);
   const early = sequence(builder, intent, way, flows, "early");
   const late = sequence(builder, intent, way, flows, "late");

@@ -1,10 +1,12 @@
 import { ICMP_MARK, RETURN_MARK } from "#shared/instance/marks.ts";
 import { FAMILIES, type Family, familyOf } from "#shared/net/ip.ts";
 import { type Intent, type Leg, REFUSED } from "#shared/resolve/intent-types.ts";
+import { type Moves, NO_MOVES } from "../moves/moves.ts";
 import { TableBuilder } from "./chain-builder.ts";
 import { counterName, REFUSED_COUNTER, SLOW, UNMATCHED } from "./counters.ts";
 import { dispatch } from "./dispatch.ts";
 import { type Environment, largestMtu, smallestMtu } from "./environment.ts";
+import { type Finish, keptMap } from "./kept-flows.ts";
 import { packetFields, quotedFields } from "./match.ts";
 import { forwardTranslation, returnTranslations } from "./return-translation.ts";
 import type { TableState } from "./table-state.ts";
@@ -23,10 +25,12 @@ export const IP = { 4: "ip", 6: "ip6" } as const;
  * their target's neighbour; replies are handed to a router. What the hook cannot treat right (fragments, packets over
  * the next link's MTU, packets at the end of their hops) goes to the stack, where the slow path takes it.
  */
-export function fastPath(intent: Intent, environment: Environment): TableState {
+export function fastPath(intent: Intent, environment: Environment, moves: Moves = NO_MOVES): TableState {
   const builder = new TableBuilder("netdev");
   for (const [name, table] of intent.tables) builder.lut(name, table.slots);
-  const outside = FAMILIES.map((family) => [family, externalChain(builder, intent, environment, family)] as const);
+  const outside = FAMILIES.map(
+    (family) => [family, externalChain(builder, intent, environment, moves, family)] as const,
+  );
   const inside = FAMILIES.map((family) => [family, serviceChain(builder, intent, environment, family)] as const);
   const hook = (device: string, chains: typeof outside): void => {
     if (!environment.interfaces.has(device)) return;
@@ -41,18 +45,22 @@ export function fastPath(intent: Intent, environment: Environment): TableState {
   return builder.finish();
 }
 
+/** GRO hands the hook packets far over any MTU: the guard stands only where the next link's is the smaller one. */
+function tooLarge(builder: TableBuilder, mtu: number | undefined): string[] {
+  return mtu === undefined ? [] : [`meta length > ${mtu} ${builder.count(SLOW)} accept`];
+}
+
 /**
- * What must go to the stack whatever it is. `mtu`: of the next link, when packets can be larger. Raw header fields, and
- * masks where nft would compare: each packet passes here, and nft adds no test of the family, which is known already.
+ * What must go to the stack whatever it is. Raw header fields, and masks where nft would compare: each packet passes here,
+ * and nft adds no test of the family, which is known already.
  */
-function guards(builder: TableBuilder, family: Family, mtu: number | undefined): string[] {
+function guards(builder: TableBuilder, family: Family): string[] {
   const slow = `${builder.count(SLOW)} accept`;
   // A search through IPv6's extension headers costs as much as three rules: not where TCP or UDP comes first.
   const fragment = family === 4 ? "@nh,48,16 & 0x3fff != 0" : "@nh,48,8 != 17 @nh,48,8 != 6 exthdr frag exists";
   // Less than two hops left.
   const hops = `@nh,${family === 4 ? 64 : 56},8 & 0xfe == 0`;
-  // GRO hands the hook packets far over any MTU: the guard stands only where the next link's is the smaller one.
-  return [fragment, hops, ...(mtu === undefined ? [] : [`meta length > ${mtu}`])].map((match) => `${match} ${slow}`);
+  return [fragment, hops].map((match) => `${match} ${slow}`);
 }
 
 function vips(builder: TableBuilder, intent: Intent, family: Family): string {
@@ -61,20 +69,37 @@ function vips(builder: TableBuilder, intent: Intent, family: Family): string {
   return `@vips${family}`;
 }
 
-/** The chain that sends a packet to a leg, and counts it. */
+/** The MTU of a service network, where packets from outside can be larger. */
+function innerMtu(intent: Intent, environment: Environment, device: string): number | undefined {
+  const inner = smallestMtu(environment, [device]);
+  return inner !== undefined && inner < largestMtu(environment, intent.externalInterfaces) ? inner : undefined;
+}
+
+/**
+ * The chain that sends a packet to a leg, and counts it. A packet that is too large goes to the stack with the leg's mark:
+ * which leg it is may be known here only.
+ */
 function legChain(builder: TableBuilder, intent: Intent, environment: Environment, leg: Leg, family: Family): string {
   const address = leg.addresses[family];
   const count = builder.count(counterName("leg", leg.key));
   const nextHop = address === undefined ? undefined : (environment.nextHops.get(address) ?? address);
   if (nextHop === undefined || !environment.interfaces.has(leg.interface)) return builder.chain("leg", [count, "drop"]);
   return builder.chain("leg", [
+    ...tooLarge(builder, innerMtu(intent, environment, leg.interface)),
     count,
     ...forwardTranslation(intent, leg, family),
     `fwd ${IP[family]} to ${nextHop} device "${leg.interface}"`,
   ]);
 }
 
-function externalChain(builder: TableBuilder, intent: Intent, environment: Environment, family: Family): string {
+function externalChain(
+  builder: TableBuilder,
+  intent: Intent,
+  environment: Environment,
+  moves: Moves,
+  family: Family,
+): string {
+  if (intent.flowKeeping.mode === "On") keptMap(builder, intent, family);
   const { name, elements: legs } = builder.sizedMap(`legs${family}`, "mark", intent.legs.size + 1);
   for (const leg of intent.legs.values()) {
     legs.set(String(leg.id), `goto ${legChain(builder, intent, environment, leg, family)}`);
@@ -85,18 +110,15 @@ function externalChain(builder: TableBuilder, intent: Intent, environment: Envir
     "drop",
   ]);
   legs.set(String(REFUSED), `goto ${refused}`);
-  const toLeg = `meta mark vmap @${name}`;
-  const services = intent.serviceNetworks.map((network) => network.interface);
-  const inner = smallestMtu(environment, services);
-  const guarded = inner !== undefined && inner < largestMtu(environment, intent.externalInterfaces) ? inner : undefined;
+  const toLeg: Finish = { slot: `meta mark vmap @${name}`, kept: `meta mark vmap @${name}` };
   // In NAT mode an error must be translated inside as well, which takes user space: it is delivered locally.
   const errors =
     intent.mode === "NAT"
       ? "accept"
-      : `goto ${builder.chain("errors", [...dispatch(builder, intent, family, quotedFields(family), toLeg), "accept"])}`;
+      : `goto ${builder.chain("errors", [...dispatch(builder, intent, family, quotedFields(family), toLeg, moves), "accept"])}`;
   return builder.chain(`external${family}`, [
-    ...guards(builder, family, guarded),
-    ...dispatch(builder, intent, family, packetFields(family), toLeg),
+    ...guards(builder, family),
+    ...dispatch(builder, intent, family, packetFields(family), toLeg, moves),
     `${IP[family]} daddr != ${vips(builder, intent, family)} accept`,
     `${ICMP_ERRORS[family]} ${errors}`,
     `${ICMP_ECHO[family]} accept`,
@@ -126,7 +148,10 @@ function serviceChain(builder: TableBuilder, intent: Intent, environment: Enviro
   const outer = smallestMtu(environment, intent.externalInterfaces);
   const services = intent.serviceNetworks.map((network) => network.interface);
   const inner = largestMtu(environment, services);
-  const guard = guards(builder, family, outer !== undefined && outer < inner ? outer : undefined);
+  const guard = [
+    ...guards(builder, family),
+    ...tooLarge(builder, outer !== undefined && outer < inner ? outer : undefined),
+  ];
   const least = smallestMtu(environment, services);
   // Targets learn the service network's MTU from their own interface, but not one that is smaller further on.
   const clamp =

@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
 import { ip } from "#shared/net/ip.ts";
 import { type Intent, REFUSED } from "#shared/resolve/intent-types.ts";
+import { TableCache } from "#shared/resolve/tables.ts";
 import { intentOf, type ScenarioOptions, scenario } from "../../test/support/scenario.ts";
+import { nextMoves } from "../moves/moves.ts";
 import type { Environment } from "./environment.ts";
 import { fastPath } from "./fast-path.ts";
 import { SLOT } from "./slot-key.ts";
@@ -29,7 +31,8 @@ const block = (head: string, lines: readonly string[]): string[] => [
 
 /** A table in nft's notation, but for lookup tables: of those, how many slots each leg has. */
 function render(table: TableState, intent: Intent): string {
-  const nameOf = (id: number) => (id === REFUSED ? "refused" : (intent.legs.get(id)?.key ?? "nobody"));
+  const nameOf = (id: number) =>
+    id === REFUSED ? "refused" : id === 0 ? "not moved" : (intent.legs.get(id)?.key ?? "nobody");
   const luts = [...table.luts].flatMap(([name, { slots }]) => {
     const counts = new Map<string, number>();
     for (const id of slots) counts.set(nameOf(id), (counts.get(nameOf(id)) ?? 0) + 1);
@@ -45,10 +48,12 @@ function render(table: TableState, intent: Intent): string {
     });
     return block(`${kind} ${name}`, [declaration, ...entries]);
   });
+  const dynamic = [...table.dynamic].flatMap(([name, declaration]) => block(`map ${name}`, [declaration]));
   return [
     `table ${table.family} ${table.name} {`,
     ...[...table.counters].map((name) => `  counter ${name} {}`),
     ...luts,
+    ...dynamic,
     ...maps,
     ...[...table.bases].flatMap(([name, { hook, rules }]) =>
       block(`chain ${name}`, [hook, ...rules.map(({ match, chain }) => `${match} goto ${chain}`.trim())]),
@@ -100,6 +105,19 @@ function numbered(text: string): string {
     return `${prefix}-${count}`;
   });
 }
+
+test("the ruleset while slots move, from two targets to three", async () => {
+  const cache = new TableCache();
+  const context = { nowMs: 0, windowMs: { connection: 300_000, datagram: 10_000 }, full: false };
+  const before = await intentOf(scenario({ targets: 2, tableSize: 251 }), cache);
+  const { histories } = nextMoves(new Map(), before, context);
+  const intent = await intentOf(scenario({ targets: 3, tableSize: 251 }), cache);
+  const { moves } = nextMoves(histories, intent, context);
+  const tables = [fastPath(intent, environment, moves), slowPath(intent, moves)];
+  await expect(numbered(tables.map((table) => render(table, intent)).join("\n"))).toMatchFileSnapshot(
+    "goldens/moves.nft",
+  );
+});
 
 test.each(CASES)("the ruleset of %s", async (name, options) => {
   const intent = await intentOf(scenario({ ...options, tableSize: 251 }));

@@ -18,6 +18,7 @@ const flow = (more: Partial<Flow> = {}): Flow => ({
   hash: "tuple",
   table: undefined,
   services: [],
+  draining: [],
   readyTargets: 0,
   ...more,
 });

@@ -1,6 +1,7 @@
 import type { ByteMatch, PortRangeList, Protocol } from "#shared/api/routes.ts";
 import { cidrSpan, type Family } from "#shared/net/ip.ts";
 import type { Flow } from "#shared/resolve/intent-types.ts";
+import type { FlowClass } from "../moves/flow-moves.ts";
 
 /** Where the fields of a flow stand in a packet, as nftables expressions. */
 export interface Fields {
@@ -116,4 +117,21 @@ export function hashExpression(fields: Fields, flow: Flow, size: number, seed: n
   const { source, addresses } = fields.hashed;
   const tuple = [addresses, fields.sourcePort, fields.destinationPort].join(" . ");
   return `jhash ${flow.hash === "source" ? source : tuple} mod ${size} seed 0x${seed.toString(16)}`;
+}
+
+/** Added to the seed of the flow's hash, so that nothing is alike in the slot and in what a flow is known by. */
+const KEPT_SEED: Readonly<Record<FlowClass, number>> = { connection: 0x9e3779b9, datagram: 0x3c6ef372 };
+
+/** Seed of the hash by which kept flows of a class are known. */
+export function keptSeed(flowClass: FlowClass, seed: number): number {
+  return (seed + KEPT_SEED[flowClass]) >>> 0;
+}
+
+/**
+ * What a kept flow is known by: 32 bits of a hash of addresses and ports. Two flows with the same bits share their fate,
+ * one pair in 2^32. (nft 1.0.6 cannot write a map's element whose key is longer than 16 bytes, as IPv6's is.)
+ */
+export function keptExpression(fields: Fields, flowClass: FlowClass, seed: number): string {
+  const tuple = [fields.hashed.addresses, fields.sourcePort, fields.destinationPort].join(" . ");
+  return `jhash ${tuple} mod 4294967295 seed 0x${keptSeed(flowClass, seed).toString(16)}`;
 }

@@ -1,7 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Intent } from "#shared/resolve/intent-types.ts";
+import { TableCache } from "#shared/resolve/tables.ts";
 import { intentOf, type ScenarioOptions, scenario } from "../../test/support/scenario.ts";
+import { type Histories, type Moves, NO_MOVES, nextMoves } from "../moves/moves.ts";
 import type { Environment } from "./environment.ts";
 import { fastPath } from "./fast-path.ts";
 import { plan, type TableChange } from "./plan.ts";
@@ -17,8 +19,26 @@ const environment: Environment = {
   nextHops: new Map(),
   returnVia: { 4: [], 6: [] },
 };
-const tablesOf = (intent: Intent): TableState[] => [fastPath(intent, environment), slowPath(intent)];
+const tablesOf = (intent: Intent, moves: Moves = NO_MOVES): TableState[] => [
+  fastPath(intent, environment, moves),
+  slowPath(intent, moves),
+];
 const build = async (options: ScenarioOptions): Promise<TableState[]> => tablesOf(await intentOf(scenario(options)));
+
+/** The state in the middle of a change from the first of these to the last. */
+async function moving(...path: readonly ScenarioOptions[]): Promise<TableState[]> {
+  const cache = new TableCache();
+  let tables: TableState[] = [];
+  let histories: Histories = new Map();
+  for (const options of path) {
+    const intent = await intentOf(scenario(options), cache);
+    const windowMs = { connection: 1, datagram: 1 };
+    const next = nextMoves(histories, intent, { nowMs: 0, windowMs, full: false });
+    histories = next.histories;
+    tables = tablesOf(intent, next.moves);
+  }
+  return tables;
+}
 
 const flowRoutes = [
   {
@@ -31,8 +51,8 @@ const flowRoutes = [
   },
 ];
 /** Wants of one Gateway over time, as different as they get. */
-const STATES = await Promise.all(
-  (
+const STATES = await Promise.all([
+  ...(
     [
       { targets: 0 },
       { targets: 3, tableSize: 251 },
@@ -44,7 +64,10 @@ const STATES = await Promise.all(
       { targets: 2, tableSize: 251, external: "ext1" },
     ] satisfies ScenarioOptions[]
   ).map(build),
-);
+  moving({ targets: 3, tableSize: 251 }, { targets: 4, tableSize: 251 }),
+  moving({ targets: 3, tableSize: 251, mode: "NAT" }, { targets: 5, tableSize: 251, mode: "NAT" }),
+  moving(...[2, 3, 5].map((targets) => ({ targets, tableSize: 251, flowRoutes }))),
+]);
 
 /** The kernel, as far as a plan goes: what it refuses, this refuses. */
 class Kernel {
@@ -52,6 +75,7 @@ class Kernel {
   readonly #chains = new Map<string, string[]>();
   readonly #maps = new Map<string, { kind: "map" | "set"; elements: Map<string, string> }>();
   readonly #luts = new Map<string, Uint32Array>();
+  readonly #dynamic = new Set<string>();
   readonly #counters = new Set<string>();
   #made = false;
 
@@ -63,6 +87,7 @@ class Kernel {
       bases: new Map([...this.#bases].map(([name, base]) => [name, { ...base, targets: [...base.targets] }])),
       maps: new Map([...this.#maps].map(([name, map]) => [name, { ...map, elements: new Map(map.elements) }])),
       luts: new Map([...this.#luts].map(([name, slots]) => [name, { slots: Uint32Array.from(slots) }])),
+      dynamic: new Set(this.#dynamic),
     };
   }
 
@@ -75,7 +100,8 @@ class Kernel {
       if (!this.#counters.has(counter ?? "")) throw new Error(`no counter ${counter}: ${text}`);
     }
     for (const [, map] of text.matchAll(/@((?!th,|nh,)[a-z][\w-]*)/g)) {
-      if (!this.#maps.has(map ?? "") && !this.#luts.has(map ?? "")) throw new Error(`no map ${map}: ${text}`);
+      if (![this.#maps, this.#luts, this.#dynamic].some((known) => known.has(map ?? "")))
+        throw new Error(`no map ${map}: ${text}`);
     }
   }
 
@@ -122,7 +148,7 @@ class Kernel {
       case "delete map":
       case "delete set":
         this.#unused(/@([\w-]+)/g, name);
-        return this.#maps.delete(name) || this.#luts.delete(name);
+        return this.#maps.delete(name) || this.#luts.delete(name) || this.#dynamic.delete(name);
       case "add chain":
         return this.#addChain(name, rest);
       case "flush chain": {
@@ -144,7 +170,11 @@ class Kernel {
   }
 
   #addMap(kind: "map" | "set", name: string, rest: string): boolean {
-    if (this.#maps.has(name) || this.#luts.has(name)) return false;
+    if ([this.#maps, this.#luts, this.#dynamic].some((known) => known.has(name))) return false;
+    if (rest.includes("flags dynamic")) {
+      this.#dynamic.add(name);
+      return true;
+    }
     const size = /typeof @th,0,32 : meta mark; size (\d+);/.exec(rest)?.[1];
     if (size === undefined) this.#maps.set(name, { kind, elements: new Map() });
     else this.#luts.set(name, new Uint32Array(Number(size)));
@@ -198,6 +228,7 @@ function sorted(listed: ListedTable | undefined): unknown {
     bases: byName(listed?.bases),
     maps: byName(listed?.maps).map(([name, { kind, elements }]) => [name, kind, byName(elements)]),
     luts: byName(listed?.luts).map(([name, { slots }]) => [name, [...slots]]),
+    dynamic: [...(listed?.dynamic ?? [])].sort(),
   };
 }
 

@@ -77,7 +77,7 @@ function changedSlots(
 function planSlots(steps: Steps, name: string, wanted: Uint32Array, actual: Uint32Array | undefined): void {
   for (const part of chunks(changedSlots(wanted, actual))) {
     const gone = part.filter(({ taken }) => taken).map(({ slot }) => String(slotKey(slot)));
-    const come = part.map(({ slot, leg }) => `${slotKey(slot)} : ${leg}`);
+    const come = part.filter(({ leg }) => leg !== 0).map(({ slot, leg }) => `${slotKey(slot)} : ${leg}`);
     const bytes = (gone.length + come.length) * BYTES.slot;
     steps.step(bytes, ...steps.elements("delete", name, gone), ...steps.elements("add", name, come));
   }
@@ -186,7 +186,11 @@ function planRemovals(steps: Steps, table: TableState, actual: ListedTable): voi
   for (const name of chains) object("flush", "chain", name);
   for (const name of chains) object("delete", "chain", name);
   for (const [name, { kind }] of actual.maps) if (!table.maps.has(name)) object("delete", kind, name);
-  for (const name of actual.luts.keys()) if (!table.luts.has(name)) object("delete", "map", name);
+  const gone = (names: Iterable<string>, kept: { has(name: string): boolean }): void => {
+    for (const name of names) if (!kept.has(name)) object("delete", "map", name);
+  };
+  gone(actual.luts.keys(), table.luts);
+  gone(actual.dynamic, table.dynamic);
   for (const name of actual.counters) if (!table.counters.has(name)) object("delete", "counter", name);
 }
 
@@ -202,6 +206,7 @@ const NOTHING: ListedTable = {
   bases: new Map(),
   maps: new Map(),
   luts: new Map(),
+  dynamic: new Set(),
 };
 
 /**
@@ -227,6 +232,9 @@ function planTable(steps: Steps, table: TableState, listed: ListedTable | undefi
       steps.command("add", "map", name, `{ typeof ${SLOT} : meta mark; size ${slots.length}; }`),
     );
     planSlots(steps, name, slots, undefined);
+  }
+  for (const [name, declaration] of table.dynamic) {
+    if (!actual.dynamic.has(name)) steps.step(BYTES.object, steps.command("add", "map", name, `{ ${declaration} }`));
   }
   for (const name of table.counters) {
     if (!actual.counters.has(name)) steps.step(BYTES.object, steps.command("add", "counter", name));

@@ -9,6 +9,7 @@ import type { ListedTable, Slots } from "./table-state.ts";
 const verdict = z.union([
   z.object({ goto: z.object({ target: z.string() }) }).transform((v) => `goto ${v.goto.target}`),
   z.object({ jump: z.object({ target: z.string() }) }).transform((v) => `jump ${v.jump.target}`),
+  z.object({ accept: z.null() }).transform(() => "accept"),
 ]);
 const scalar = z.union([
   z.union([z.string(), z.number()]).transform(String),
@@ -28,7 +29,8 @@ const objects = z.object({
           ...named,
           map: z.string(),
           size: z.number().optional(),
-          elem: z.array(z.tuple([key, data])).default([]),
+          timeout: z.number().optional(),
+          elem: z.array(z.unknown()).default([]),
         })
         .optional(),
       set: z.object({ ...named, elem: z.array(z.union([z.string(), z.number()])).default([]) }).optional(),
@@ -37,6 +39,8 @@ const objects = z.object({
     }),
   ),
 });
+
+const elements = z.array(z.tuple([key, data]));
 
 const gotoStatement = z.object({ goto: z.object({ target: z.string() }) });
 
@@ -52,6 +56,7 @@ export function readTable(listing: unknown): ListedTable {
   const bases = new Map<string, { place: string; targets: string[] }>();
   const maps = new Map<string, { kind: "map" | "set"; elements: Map<string, string> }>();
   const luts = new Map<string, Slots>();
+  const dynamic = new Set<string>();
   const rules: { chain: string; expr: unknown[] }[] = [];
   for (const object of objects.parse(listing).nftables) {
     if (object.counter) counters.add(object.counter.name);
@@ -59,13 +64,16 @@ export function readTable(listing: unknown): ListedTable {
       const { name, elem } = object.set;
       maps.set(name, { kind: "set", elements: new Map(elem.map((e) => [setKey(name, e), ""])) });
     }
-    if (object.map?.map === "mark") {
+    if (object.map?.timeout !== undefined) {
+      dynamic.add(object.map.name);
+    } else if (object.map?.map === "mark") {
       const slots = new Uint32Array(object.map.size ?? 0);
-      for (const [slot, leg] of object.map.elem) if (typeof leg === "number") slots[slotKey(Number(slot))] = leg;
+      for (const [slot, leg] of elements.parse(object.map.elem))
+        if (typeof leg === "number") slots[slotKey(Number(slot))] = leg;
       luts.set(object.map.name, { slots });
     } else if (object.map) {
-      const elements = new Map(object.map.elem.map(([k, v]) => [k, String(v)]));
-      maps.set(object.map.name, { kind: "map", elements });
+      const listed = new Map(elements.parse(object.map.elem).map(([k, v]) => [k, String(v)]));
+      maps.set(object.map.name, { kind: "map", elements: listed });
     }
     if (object.chain?.hook !== undefined) {
       const { name, hook, prio } = object.chain;
@@ -84,5 +92,5 @@ export function readTable(listing: unknown): ListedTable {
       chains.set(chain, (chains.get(chain) ?? 0) + 1);
     }
   }
-  return { counters, chains, bases, maps, luts };
+  return { counters, chains, bases, maps, luts, dynamic };
 }

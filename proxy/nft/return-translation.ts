@@ -34,7 +34,7 @@ export function returnTranslations(intent: Intent, family: Family): readonly Ret
     const [vip] = flow.vips;
     const table = flow.table === undefined ? undefined : intent.tables.get(flow.table);
     if (flow.family !== family || table === undefined || vip === undefined) continue;
-    const legs = table.legs.flatMap((id) => intent.legs.get(id) ?? []);
+    const legs = [...table.legs, ...flow.draining].flatMap((id) => intent.legs.get(id) ?? []);
     for (const { addresses, port } of legs) {
       if (addresses[family] === undefined) continue;
       for (const protocol of flow.protocols) {

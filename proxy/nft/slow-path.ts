@@ -1,10 +1,12 @@
 import { ICMP_MARK, RETURN_MARK } from "#shared/instance/marks.ts";
 import { FAMILIES, type Family, familyOf, ipToBigInt } from "#shared/net/ip.ts";
 import { type Intent, REFUSED } from "#shared/resolve/intent-types.ts";
+import { type Moves, NO_MOVES } from "../moves/moves.ts";
 import { TableBuilder } from "./chain-builder.ts";
 import { counterName, REFUSED_COUNTER, STRAY, UNMATCHED } from "./counters.ts";
 import { dispatch } from "./dispatch.ts";
 import { IP } from "./fast-path.ts";
+import { keptMap } from "./kept-flows.ts";
 import { packetFields } from "./match.ts";
 import { forwardTranslation, returnTranslations } from "./return-translation.ts";
 import type { TableState } from "./table-state.ts";
@@ -17,7 +19,7 @@ const NFPROTO = { 4: "ipv4", 6: "ipv6" } as const;
  * same tables, so the same target), routed by that mark, and rewritten in NAT mode only after the routing decision:
  * so an ICMP error that the stack sends about them quotes the packet as the client knows it.
  */
-export function slowPath(intent: Intent): TableState {
+export function slowPath(intent: Intent, moves: Moves = NO_MOVES): TableState {
   const builder = new TableBuilder("inet");
   for (const [name, table] of intent.tables) builder.lut(name, table.slots);
   for (const family of FAMILIES) {
@@ -44,7 +46,10 @@ export function slowPath(intent: Intent): TableState {
     hook: "type filter hook prerouting priority -150; policy accept;",
     place: "prerouting -150",
     rules: FAMILIES.flatMap((family) => [
-      { match: `iifname ${external} meta nfproto ${NFPROTO[family]}`, chain: fromOutside(builder, intent, family) },
+      {
+        match: `iifname ${external} meta nfproto ${NFPROTO[family]}`,
+        chain: fromOutside(builder, intent, moves, family),
+      },
       { match: `iifname ${service} meta nfproto ${NFPROTO[family]}`, chain: fromTargets(builder, intent, family) },
     ]),
   });
@@ -73,12 +78,18 @@ function defragmentation(): string[] {
   );
 }
 
-function fromOutside(builder: TableBuilder, intent: Intent, family: Family): string {
+function fromOutside(builder: TableBuilder, intent: Intent, moves: Moves, family: Family): string {
+  if (intent.flowKeeping.mode === "On") keptMap(builder, intent, family);
+  const alive = builder.map(`alive${family}`, "type mark : verdict;");
+  for (const leg of intent.legs.values()) if (leg.addresses[family] !== undefined) alive.set(String(leg.id), "accept");
+  const toLeg = `meta mark vmap @alive${family}`;
   return builder.chain(`external${family}`, [
     `${IP[family]} daddr != @vips${family} accept`,
+    // Too large for the hook, which has found the leg.
+    toLeg,
     // Echo requests, and errors that were left to user space: for the stack itself.
     `meta l4proto ${family === 4 ? "icmp" : "ipv6-icmp"} accept`,
-    ...dispatch(builder, intent, family, packetFields(family), "accept"),
+    ...dispatch(builder, intent, family, packetFields(family), { slot: "accept", kept: toLeg }, moves),
     builder.count(UNMATCHED),
     "drop",
   ]);

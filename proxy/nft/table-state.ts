@@ -18,7 +18,7 @@ export interface Elements {
   readonly elements: ReadonlyMap<string, string>;
 }
 
-/** A lookup table: slot number to leg id. */
+/** A lookup table, slot number to leg id, or what is moved of one. No element where 0 stands. */
 export interface Slots {
   readonly slots: Uint32Array;
 }
@@ -36,6 +36,8 @@ export interface TableState {
   readonly bases: ReadonlyMap<string, BaseChain>;
   readonly maps: ReadonlyMap<string, Elements>;
   readonly luts: ReadonlyMap<string, Slots>;
+  /** Maps whose elements packets make and time ends: nft's words between the braces, by name. Never looked into. */
+  readonly dynamic: ReadonlyMap<string, string>;
 }
 
 /** What the kernel holds. Rules of ordinary chains are only counted: their names say the rest. */
@@ -45,6 +47,7 @@ export interface ListedTable {
   readonly bases: ReadonlyMap<string, { readonly place: string; readonly targets: readonly string[] }>;
   readonly maps: ReadonlyMap<string, { readonly kind: "map" | "set"; readonly elements: ReadonlyMap<string, string> }>;
   readonly luts: ReadonlyMap<string, Slots>;
+  readonly dynamic: ReadonlySet<string>;
 }
 
 /** A desired table as a listing would show it once it is applied. */
@@ -57,5 +60,6 @@ export function asListed(table: TableState): ListedTable {
     ),
     maps: new Map([...table.maps].map(([name, { kind, elements }]) => [name, { kind, elements }])),
     luts: table.luts,
+    dynamic: new Set(table.dynamic.keys()),
   };
 }

@@ -72,6 +72,45 @@ export const gatewayParametersSchema = z.strictObject({
         .describe(
           "Seeds the flow hash. Change it only when an attacker has learnt to aim at one target: it moves every flow.",
         ),
+      flowKeeping: z
+        .strictObject({
+          mode: z
+            .enum(["On", "Off"])
+            .default("On")
+            .describe(
+              "On: when targets change, flows that exist stay with their target for as long as it can serve them. " +
+                "Off: they follow the lookup table, and those of slots that change hands break.",
+            ),
+          idleTimeoutSeconds: z
+            .int()
+            .min(1)
+            .max(86_400)
+            .default(300)
+            .describe(
+              "TCP and SCTP: a flow stays if it sends at least this often. After a change of targets, this is also how " +
+                "long flows that exist are learned.",
+            ),
+          datagramIdleTimeoutSeconds: z
+            .int()
+            .min(1)
+            .max(3_600)
+            .default(10)
+            .describe(
+              "UDP: the same. Nothing tells a new UDP flow from an old one: for this long after a change, new flows of " +
+                "slots that change hands go to the former owner too.",
+            ),
+          maxFlows: z
+            .int()
+            .min(1_024)
+            .max(4_194_304)
+            .default(262_144)
+            .describe(
+              "Kept flows an instance has room for, each family. Without room, new flows of slots that change hands go " +
+                "to the former owner, and nothing breaks. About 100 bytes of kernel memory each.",
+            ),
+        })
+        .prefault({})
+        .describe("What becomes of flows that exist when targets change."),
       returnPath: z
         .enum(["Agent", "Network"])
         .default("Agent")

@@ -17,3 +17,5 @@ export const RETURN_MARK = 0x80000001;
 export const ICMP_MARK = 0x80000003;
 /** Routing table that delivers what carries {@link ICMP_MARK} locally. */
 export const ICMP_TABLE = 7702;
+/** In a map of moved slots: flows that are not known as kept go to the slot's owner. Never on a packet that leaves. */
+export const SETTLED_MARK = 0x80000004;

@@ -1,3 +1,4 @@
+import type { GatewayParameters } from "../api/gateway-parameters.ts";
 import type { Kind, ObjectRef } from "../api/kinds.ts";
 import type { ByteMatch, PortRangeList, Protocol } from "../api/routes.ts";
 import type { HashFields } from "../balance/flow-hash.ts";
@@ -19,6 +20,8 @@ export interface Leg {
   readonly addresses: { readonly 4?: Ip; readonly 6?: Ip };
   /** NAT only: the port that packets to the target carry; absent: they keep theirs. */
   readonly port?: number;
+  /** The target keeps the flows that it has and gets no new ones. */
+  readonly draining: boolean;
 }
 
 /** Slots of a lookup table. Flows whose legs and weights are equal share one. */
@@ -60,6 +63,8 @@ export interface Flow {
   readonly hash: HashFields;
   /** Absent when no target is ready: packets are counted and dropped. */
   readonly table: string | undefined;
+  /** Targets that get no new flows of this one, but keep those that they have. */
+  readonly draining: readonly LegId[];
   /** `namespace/name` of the Services behind it. */
   readonly services: readonly string[];
   readonly readyTargets: number;
@@ -79,6 +84,7 @@ export interface Intent {
   readonly gateway: string;
   readonly mode: "DSR" | "NAT";
   readonly hashSeed: number;
+  readonly flowKeeping: GatewayParameters["spec"]["flowKeeping"];
   readonly externalInterfaces: readonly string[];
   readonly serviceNetworks: readonly { readonly name: string; readonly interface: string }[];
   /** In ascending order of their text. */

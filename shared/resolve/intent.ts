@@ -10,17 +10,27 @@ import type { Flow, Intent, Leg, LegId, Problem } from "./intent-types.ts";
 import { mergeCidrs, mergeRanges } from "./port-ranges.ts";
 import { ReturnClaims } from "./return-claims.ts";
 import { shareTables, type TableCache, type TableRequest } from "./tables.ts";
-import { indexSlices, readyTargets, serviceNetwork } from "./targets.ts";
+import { indexSlices, serviceNetwork, type Target, targetsOf } from "./targets.ts";
 
 interface Share {
   readonly leg: Leg;
   readonly weight: number;
 }
 
+/** A target of a flow before its leg has an id. */
+interface PendingShare {
+  /** Key of the leg. */
+  readonly key: string;
+  /** 0: no new flows. */
+  readonly weight: number;
+}
+
 /** A flow whose table is still to be named. */
 interface Draft {
-  readonly flow: Omit<Flow, "table">;
+  readonly flow: Omit<Flow, "table" | "draining">;
   readonly request: TableRequest | undefined;
+  /** Keys of legs that keep their flows. */
+  readonly draining: readonly string[];
 }
 
 function refOf(object: { kind: Kind; metadata: { namespace: string; name: string } }): ObjectRef {
@@ -51,7 +61,8 @@ class Legs {
 
   add(leg: Omit<Leg, "id">): string {
     const known = this.#drafts.get(leg.key);
-    this.#drafts.set(leg.key, known ? { ...known, addresses: { ...known.addresses, ...leg.addresses } } : leg);
+    const addresses = { ...known?.addresses, ...leg.addresses };
+    this.#drafts.set(leg.key, { ...leg, addresses, draining: leg.draining && (known?.draining ?? true) });
     return leg.key;
   }
 
@@ -84,13 +95,16 @@ class Resolver {
   readonly #problems: Problem[] = [];
   readonly #claims = new ReturnClaims();
   readonly #cache: TableCache;
+  readonly #dead: ReadonlySet<Ip>;
 
   constructor(
     gateway: GatewayAttachment,
     parameters: NonNullable<GatewayAttachment["parameters"]>,
     slices: readonly EndpointSlice[],
     cache: TableCache,
+    dead: ReadonlySet<Ip>,
   ) {
+    this.#dead = dead;
     this.#gateway = gateway;
     this.#parameters = parameters;
     this.#slices = indexSlices(slices);
@@ -160,18 +174,27 @@ class Resolver {
     return network;
   }
 
-  /** Ready legs of one backend in one family, equal shares of its weight. `matchPort`: what packets carry, if one. */
+  /** Those that can be reached from here; all of them when none can: then it is this instance that is cut off. */
+  #reachable(targets: readonly Target[]): readonly Target[] {
+    const alive = this.#dead.size === 0 ? targets : targets.filter(({ address }) => !this.#dead.has(address));
+    return alive.some(({ state }) => state !== "unready") ? alive : targets;
+  }
+
+  /**
+   * Legs of one backend in one family: those that get new flows have equal shares of its weight, others none.
+   * @param matchPort what packets carry, if it is one.
+   */
   #shares(
     backend: AttachedBackend,
     family: Family,
     matchPort: number | undefined,
     route: ObjectRef,
-  ): readonly (readonly [string, number])[] {
+  ): readonly PendingShare[] {
     const network = this.#network(backend.service, route);
     if (network === undefined) return [];
     const protocol = backend.port.protocol;
     const slices = this.#slices.get(named(backend.service)) ?? [];
-    const targets = readyTargets(slices, family, { name: backend.port.name ?? "", protocol });
+    const targets = this.#reachable(targetsOf(slices, family, { name: backend.port.name ?? "", protocol }));
     const nat = this.#parameters.spec.mode === "NAT";
     const usable = targets.filter(({ port }) => {
       if (nat || matchPort === undefined || port === undefined || port === matchPort) return true;
@@ -183,10 +206,13 @@ class Resolver {
       );
       return false;
     });
-    return usable.map(({ identity, address, port }) => {
+    const accepting = usable.some(({ state }) => state === "ready") ? "ready" : "terminating";
+    const count = usable.filter(({ state }) => state === accepting).length;
+    return usable.map(({ identity, address, port, state }) => {
       // A port that stays the same is not rewritten, and its targets' table is shared with other ports.
       const translate = nat && matchPort !== undefined && port !== matchPort ? port : undefined;
       const suffix = translate === undefined ? "" : `:${protocol.toLowerCase()}/${translate}`;
+      const draining = state !== accepting;
       const key = this.#legs.add({
         key: `${identity}@${network.name}${suffix}`,
         target: identity,
@@ -194,18 +220,16 @@ class Resolver {
         interface: network.interface,
         addresses: { [family]: address },
         ...(translate === undefined ? {} : { port: translate }),
+        draining,
       });
-      return [key, backend.weight / usable.length] as const;
+      return { key, weight: draining ? 0 : backend.weight / count };
     });
   }
 
   /** Whether replies of the flow's targets can be told apart from those of other flows. */
-  #claimReturn(flow: Omit<Flow, "table">, shares: readonly Share[]): boolean {
+  #claimReturn(flow: Draft["flow"], legs: readonly Leg[]): boolean {
     if (this.#parameters.spec.mode === "DSR") return true;
-    const clash = this.#claims.claim(
-      flow,
-      shares.map(({ leg }) => leg),
-    );
+    const clash = this.#claims.claim(flow, legs);
     if (clash === undefined) return true;
     const cure = "use another target port, one VIP a family, or mode DSR";
     this.#problem(
@@ -217,23 +241,26 @@ class Resolver {
     return false;
   }
 
-  #draft(attached: AttachedRoute, match: Omit<Flow, "table" | "services" | "readyTargets" | "hash">): Draft {
+  #draft(attached: AttachedRoute, match: Omit<Draft["flow"], "services" | "readyTargets" | "hash">): Draft {
     const services = [...new Map(attached.backends.map((b) => [named(b.service), b.service])).values()];
     const matchPort = singlePort(match.destinationPorts);
-    const weights = new Map<string, number>();
+    const all = new Map<string, number>();
     for (const backend of attached.backends) {
-      if (backend.weight === 0 || !match.protocols.includes(backend.port.protocol)) continue;
-      for (const [key, weight] of this.#shares(backend, match.family, matchPort, match.route)) {
-        weights.set(key, (weights.get(key) ?? 0) + weight);
+      if (!match.protocols.includes(backend.port.protocol)) continue;
+      for (const { key, weight } of this.#shares(backend, match.family, matchPort, match.route)) {
+        // A backend of weight 0 gets nothing new, and its targets keep what they have.
+        all.set(key, (all.get(key) ?? 0) + (backend.weight === 0 ? 0 : weight));
       }
     }
+    const weights = new Map([...all].filter(([, weight]) => weight > 0));
+    const draining = [...all.keys()].filter((key) => !weights.has(key));
     const flow = {
       ...match,
       hash: services.some((s) => s.spec.sessionAffinity === "ClientIP") ? ("source" as const) : ("tuple" as const),
       services: services.map(named),
       readyTargets: weights.size,
     };
-    if (weights.size === 0) return { flow, request: undefined };
+    if (weights.size === 0) return { flow, request: undefined, draining };
     const size = this.#tableSize(services, match.route);
     const backends = attached.backends.map((b) => `${named(b.service)}:${b.port.protocol}/${b.port.port}*${b.weight}`);
     const group = [match.family, match.protocols, matchPort, size, attached.invalidWeight, ...backends.sort()].join(
@@ -241,6 +268,7 @@ class Resolver {
     );
     return {
       flow,
+      draining,
       request: { group, size, family: match.family, shares: this.#pending(weights), refused: attached.invalidWeight },
     };
   }
@@ -248,7 +276,7 @@ class Resolver {
   /** Shares whose legs have no id yet; {@link resolve} puts the finished legs in. */
   #pending(weights: ReadonlyMap<string, number>): readonly Share[] {
     return [...weights].map(([key, weight]) => ({
-      leg: { id: 0, key, target: "", network: "", interface: "", addresses: {} },
+      leg: { id: 0, key, target: "", network: "", interface: "", addresses: {}, draining: false },
       weight,
     }));
   }
@@ -322,27 +350,45 @@ class Resolver {
     }
     const legs = this.#legs.finish();
     const requests = new Map<Draft, TableRequest>();
+    const draining = new Map<Draft, readonly LegId[]>();
     for (const draft of drafts) {
       if (draft.request === undefined) continue;
       const shares = draft.request.shares.flatMap(({ leg, weight }) => {
         const finished = legs.get(leg.key);
         return finished ? [{ leg: finished, weight }] : [];
       });
-      if (this.#claimReturn(draft.flow, shares)) requests.set(draft, { ...draft.request, shares });
+      const own = shares.map(({ leg }) => leg);
+      if (!this.#claimReturn(draft.flow, own)) continue;
+      requests.set(draft, { ...draft.request, shares });
+      // One that cannot be told apart harms nobody but itself: it is as if it had gone.
+      const leaving = draft.draining.flatMap((key) => legs.get(key) ?? []);
+      draining.set(
+        draft,
+        leaving.filter((leg) => this.#claimReturn(draft.flow, [leg])).map((leg) => leg.id),
+      );
     }
     const { tables, nameOf } = shareTables([...requests.values()], this.#cache);
     this.#cache.turn();
     const flows = drafts.map((draft): Flow => {
       const request = requests.get(draft);
       const table = request === undefined ? undefined : nameOf.get(request.group);
-      return { ...draft.flow, table, readyTargets: table === undefined ? 0 : draft.flow.readyTargets };
+      return {
+        ...draft.flow,
+        table,
+        draining: draining.get(draft) ?? [],
+        readyTargets: table === undefined ? 0 : draft.flow.readyTargets,
+      };
     });
-    const used = new Set([...tables.values()].flatMap((table) => table.legs));
+    const used = new Set([
+      ...[...tables.values()].flatMap((table) => table.legs),
+      ...flows.flatMap((flow) => flow.draining),
+    ]);
     const stages = { early: 0, exact: 1, late: 2 };
     return {
       gateway: named(this.#gateway.gateway),
       mode: this.#parameters.spec.mode,
       hashSeed: this.#parameters.spec.hashSeed,
+      flowKeeping: this.#parameters.spec.flowKeeping,
       externalInterfaces: this.#parameters.spec.externalNetworks.map((n) => n.interface),
       serviceNetworks: [...this.#networks.values()],
       vips,
@@ -357,6 +403,7 @@ class Resolver {
 
 /**
  * What the instances of a Gateway do with packets.
+ * @param dead addresses of targets that this instance cannot reach: as if they were not there, unless a Service's are all.
  * @returns undefined when the Gateway is not ours, is gone, or its parameters do not resolve.
  */
 export function resolveIntent(
@@ -364,6 +411,7 @@ export function resolveIntent(
   slices: readonly EndpointSlice[],
   gateway: { readonly namespace: string; readonly name: string },
   cache: TableCache,
+  dead: ReadonlySet<Ip> = new Set(),
 ): Intent | undefined {
   const attachment = attachments.gateways.find((a) => named(a.gateway) === `${gateway.namespace}/${gateway.name}`);
   if (attachment?.parameters === undefined) return undefined;
@@ -377,5 +425,5 @@ export function resolveIntent(
       named(other.parameters) === named(parameters) &&
       other.vips.some((vip) => attachment.vips.includes(vip)),
   );
-  return new Resolver(attachment, parameters, slices, cache).resolve(sharing);
+  return new Resolver(attachment, parameters, slices, cache, dead).resolve(sharing);
 }

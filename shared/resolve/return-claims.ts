@@ -20,7 +20,7 @@ export class ReturnClaims {
   readonly #claims = new Map<string, Claim[]>();
 
   /** @returns what stands in the way, in words; undefined when the flow now has all that it needs. */
-  claim(flow: Omit<Flow, "table">, legs: readonly Leg[]): string | undefined {
+  claim(flow: Omit<Flow, "table" | "draining">, legs: readonly Leg[]): string | undefined {
     const [vip, another] = flow.vips;
     if (vip === undefined) return undefined;
     if (another !== undefined) return `the flow has several VIPs of one family (${flow.vips.join(", ")})`;
@@ -39,7 +39,11 @@ export class ReturnClaims {
     return undefined;
   }
 
-  #wanted(flow: Omit<Flow, "table">, leg: Leg, vip: string): readonly { readonly at: string; readonly claim: Claim }[] {
+  #wanted(
+    flow: Omit<Flow, "table" | "draining">,
+    leg: Leg,
+    vip: string,
+  ): readonly { readonly at: string; readonly claim: Claim }[] {
     const address = leg.addresses[flow.family];
     if (address === undefined) return [];
     const [single] = flow.destinationPorts;

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { EndpointSlice, Service } from "../api/core.ts";
 import { isKind } from "../api/kinds.ts";
 import { type Manifest, object } from "./objects.fixture.ts";
-import { indexSlices, readyTargets, serviceNetwork } from "./targets.ts";
+import { indexSlices, serviceNetwork, targetsOf } from "./targets.ts";
 
 function parsed(manifest: Manifest): EndpointSlice {
   const slice = object(manifest);
@@ -33,22 +33,33 @@ const endpoint = (pod: string | undefined, address: string, more: object = {}): 
 });
 const PORT = { name: "", protocol: "TCP" } as const;
 const brief = (slices: readonly EndpointSlice[], family: 4 | 6 = 4) =>
-  readyTargets(slices, family, PORT).map(({ identity, address, port }) => `${identity} ${address} ${port}`);
+  targetsOf(slices, family, PORT).map(
+    ({ identity, address, port, state }) => `${identity} ${address} ${port}${state === "ready" ? "" : ` ${state}`}`,
+  );
 
-describe("ready targets", () => {
-  it("are the ready endpoints of the family, one for each pod, in the order of their identity", () => {
+describe("targets", () => {
+  it("are the endpoints of the family, one for each pod, in the order of their identity", () => {
     const slices = [
       slice({
         endpoints: [
           endpoint("b", "10.0.0.2", { conditions: { ready: true } }),
           endpoint("a", "10.0.0.3"),
           endpoint("c", "10.0.0.4", { conditions: { ready: false } }),
+          endpoint("d", "10.0.0.5", { conditions: { ready: false, serving: true, terminating: true } }),
+          endpoint("e", "10.0.0.6", { conditions: { ready: false, serving: false, terminating: true } }),
           endpoint(undefined, "10.0.0.9"),
         ],
       }),
       slice({ family: 6, endpoints: [endpoint("a", "fd00::1")] }),
     ];
-    expect(brief(slices)).toEqual(["10.0.0.9 10.0.0.9 80", "default/a 10.0.0.3 80", "default/b 10.0.0.2 80"]);
+    expect(brief(slices)).toEqual([
+      "10.0.0.9 10.0.0.9 80",
+      "default/a 10.0.0.3 80",
+      "default/b 10.0.0.2 80",
+      "default/c 10.0.0.4 80 unready",
+      "default/d 10.0.0.5 80 terminating",
+      "default/e 10.0.0.6 80 unready",
+    ]);
     expect(brief(slices, 6)).toEqual(["default/a fd00::1 80"]);
   });
 
@@ -85,11 +96,11 @@ describe("ready targets", () => {
             });
             return slice({ ports, endpoints: turn ? all.reverse() : all });
           });
-        const found = readyTargets(build(wishes, false), 4, PORT);
+        const found = targetsOf(build(wishes, false), 4, PORT);
         expect(new Set(found.map(({ identity }) => identity)).size).toBe(found.length);
         // Two slices that tell different ports of one address are no answer to which is right.
         const addresses = (targets: typeof found) => targets.map(({ identity, address }) => `${identity} ${address}`);
-        expect(addresses(readyTargets(build([...wishes].reverse(), true), 4, PORT))).toEqual(addresses(found));
+        expect(addresses(targetsOf(build([...wishes].reverse(), true), 4, PORT))).toEqual(addresses(found));
       }),
       { numRuns: 100 },
     );

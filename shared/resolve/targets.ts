@@ -20,13 +20,21 @@ export function serviceNetwork(service: Service): ServiceNetworkRef | undefined 
   return ref === undefined ? null : { network: `${ref.namespace}/${ref.name}`, interface: ref.interface };
 }
 
-/** A ready endpoint of a Service in one family. */
-export interface ReadyTarget {
+/**
+ * What a target may be given: `ready` new flows; `terminating` only those that it has, and new ones when nobody is ready
+ * (KEP-1669); `unready` only those that it has.
+ */
+type TargetState = (typeof STATES)[number];
+const STATES = ["ready", "terminating", "unready"] as const;
+
+/** An endpoint of a Service in one family. */
+export interface Target {
   /** `namespace/name` of the pod, or the address where no pod is named: what a flow's slot is tied to. */
   readonly identity: string;
   readonly address: Ip;
   /** The number of the asked port at this target. */
   readonly port: number | undefined;
+  readonly state: TargetState;
 }
 
 /** The slices of the built-in controller hold primary addresses, also for annotated Services: they do not count. */
@@ -51,30 +59,39 @@ export function indexSlices(slices: readonly EndpointSlice[]): ReadonlyMap<strin
   return index;
 }
 
+/** Absent conditions mean ready, serving and not terminating (EndpointConditions of discovery.k8s.io/v1). */
+function stateOf({ conditions }: Endpoint): TargetState {
+  if (conditions.ready ?? true) return "ready";
+  const serving = conditions.serving ?? conditions.ready ?? true;
+  return serving && conditions.terminating === true ? "terminating" : "unready";
+}
+
 /**
- * Ready targets of one family, one per identity, in order of identity. Several addresses of one pod in one family
- * count once: the lowest.
+ * Targets of one family, one per identity, in order of identity. Several addresses of one pod in one family count once:
+ * the lowest.
  * @param port name (possibly "") and protocol of the Service's port.
  */
-export function readyTargets(
+export function targetsOf(
   slices: readonly EndpointSlice[],
   family: Family,
   port: { readonly name: string; readonly protocol: Protocol },
-): readonly ReadyTarget[] {
-  const found = new Map<string, ReadyTarget>();
+): readonly Target[] {
+  const found = new Map<string, Target>();
+  // A pod's endpoint that moves from slice to slice may be in two. A named port may differ from pod to pod: such a pod is
+  // in the slice that has its port. Then the lower address.
+  const rank = ({ state, port, address }: Target): string =>
+    [STATES.indexOf(state), port === undefined ? 1 : 0, address].join();
   for (const slice of slices) {
     if (slice.addressType !== `IPv${family}`) continue;
     const slicePort = slice.ports.find((p) => (p.name ?? "") === port.name && p.protocol === port.protocol);
     for (const endpoint of slice.endpoints) {
       const address = endpoint.addresses[0];
-      if (address === undefined || endpoint.conditions.ready === false) continue;
+      if (address === undefined) continue;
       const identity = identityOf(endpoint, slice, address);
+      const target = { identity, address, port: slicePort?.port ?? undefined, state: stateOf(endpoint) };
       const known = found.get(identity);
-      const port = slicePort?.port ?? undefined;
-      // A named port may differ from pod to pod: such a pod is in the slice that has its port. Then the lower address.
-      const rank = [port === undefined ? 1 : 0, address].join();
-      const better = known === undefined || rank < [known.port === undefined ? 1 : 0, known.address].join();
-      if (better) found.set(identity, { identity, address, port });
+      const better = known === undefined || rank(target) < rank(known);
+      if (better) found.set(identity, target);
     }
   }
   return [...found.values()].sort((a, b) => (a.identity < b.identity ? -1 : 1));

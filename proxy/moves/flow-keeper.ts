@@ -1,0 +1,86 @@
+import type { Intent, LegId } from "#shared/resolve/intent-types.ts";
+import { KEPT_FULL } from "../nft/counters.ts";
+import type { FlowsInForce } from "../nft/read-flows.ts";
+import { type Histories, type NextMoves, nextMoves } from "./moves.ts";
+import { recoverHistories } from "./recover.ts";
+
+/** How often it is looked which flows are kept, while there may be any. */
+const LOOK_MS = 5_000;
+/** A look takes at most this part of the time: with a million flows it comes less often. */
+const LOOK_SHARE = 0.02;
+
+const NOTHING_KEPT: ReadonlyMap<LegId, number> = new Map();
+
+/** What the keeper needs of the kernel. */
+export interface KeptFlows {
+  flowsInForce(): FlowsInForce | undefined;
+  keptFlows(intent: Intent): ReadonlyMap<LegId, number>;
+  counters(): ReadonlyMap<string, { readonly packets: number }>;
+}
+
+/** Remembers what flows met before a change, and looks which of them are still there. */
+export class FlowKeeper {
+  readonly #kernel: KeptFlows;
+  readonly #nowMs: () => number;
+  #histories: Histories | undefined;
+  #kept = NOTHING_KEPT;
+  #lookedMs = Number.NEGATIVE_INFINITY;
+  #pauseMs = LOOK_MS;
+  /** Packets that found no room for their flow, at the last look. */
+  #refused: number | undefined;
+  #full = false;
+  /** Slots are moved, by what was applied last. */
+  #active = false;
+
+  /** @param nowMs a clock that nobody sets. */
+  constructor(kernel: KeptFlows, nowMs: () => number) {
+    this.#kernel = kernel;
+    this.#nowMs = nowMs;
+  }
+
+  /** Flows kept, by leg; as of the last look. */
+  get kept(): ReadonlyMap<LegId, number> {
+    return this.#kept;
+  }
+
+  /** The exceptions that go with an intent. To be followed by {@link applied}, once they are in force. */
+  next(intent: Intent): NextMoves {
+    const nowMs = this.#nowMs();
+    const { idleTimeoutSeconds, datagramIdleTimeoutSeconds } = intent.flowKeeping;
+    const windowMs = { connection: idleTimeoutSeconds * 1000, datagram: datagramIdleTimeoutSeconds * 1000 };
+    if (this.#histories === undefined) {
+      const found = this.#kernel.flowsInForce();
+      this.#histories = found === undefined ? new Map() : recoverHistories(intent, found, nowMs, windowMs);
+      this.#active = [...this.#histories.values()].some(({ moved }) => Object.keys(moved).length > 0);
+    }
+    const kept = this.#look(intent, nowMs);
+    return nextMoves(this.#histories, intent, { nowMs, windowMs, full: this.#full, ...(kept && { kept }) });
+  }
+
+  /** @returns after how many milliseconds there is something to do; undefined when nothing is. */
+  applied(next: NextMoves): number | undefined {
+    this.#histories = next.histories;
+    this.#active = next.moves.size > 0;
+    if (!this.#active) {
+      this.#kept = NOTHING_KEPT;
+      this.#full = false;
+      this.#refused = undefined;
+      return undefined;
+    }
+    const nowMs = this.#nowMs();
+    const lookMs = Math.max(0, this.#lookedMs + this.#pauseMs - nowMs);
+    return next.endMs === undefined ? lookMs : Math.min(lookMs, Math.max(0, next.endMs - nowMs));
+  }
+
+  /** @returns legs that flows are kept at, where it was looked now. */
+  #look(intent: Intent, nowMs: number): ReadonlySet<LegId> | undefined {
+    if (!this.#active || nowMs < this.#lookedMs + this.#pauseMs) return undefined;
+    this.#kept = this.#kernel.keptFlows(intent);
+    const refused = this.#kernel.counters().get(KEPT_FULL)?.packets ?? 0;
+    this.#full = this.#refused !== undefined && refused > this.#refused;
+    this.#refused = refused;
+    this.#lookedMs = this.#nowMs();
+    this.#pauseMs = Math.max(LOOK_MS, (this.#lookedMs - nowMs) / LOOK_SHARE);
+    return new Set(this.#kept.keys());
+  }
+}

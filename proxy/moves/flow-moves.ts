@@ -1,0 +1,132 @@
+import type { HashFields } from "#shared/balance/flow-hash.ts";
+import { SETTLED_MARK } from "#shared/instance/marks.ts";
+import { type LegId, REFUSED } from "#shared/resolve/intent-types.ts";
+
+/**
+ * Flows that tell their beginning (TCP's SYN, SCTP's INIT) are `connection`s. Of a `datagram` flow (UDP) nothing tells
+ * whether it is new.
+ */
+export type FlowClass = "connection" | "datagram";
+
+/** Slots of one lookup table whose owner changed lately, for one class of flows. Never changed once it is made. */
+export interface MovedSlots {
+  /**
+   * By slot. 0: not moved. A leg: the owner before the change, which gets all packets but those of new flows and of flows
+   * known to be kept elsewhere, and these flows become known ("learning"). {@link SETTLED_MARK}: known flows go where they
+   * are kept, all others to the slot's owner.
+   */
+  readonly legs: Uint32Array;
+  /** By slot: when learning ends, in ms of the clock; only where a leg stands. */
+  readonly until: Float64Array;
+  /** Legs that owned one of these slots before: flows may be kept there. */
+  readonly origins: ReadonlySet<LegId>;
+}
+
+/** What the packets of a flow met up to now: the lookup table in force, and what is left of the changes before it. */
+export interface History {
+  readonly hash: HashFields;
+  readonly slots: Uint32Array;
+  readonly moved: Readonly<Partial<Record<FlowClass, MovedSlots>>>;
+}
+
+/** What decides when an exception ends. */
+export interface MoveContext {
+  readonly nowMs: number;
+  /** How long flows are learned after a change. */
+  readonly windowMs: Readonly<Record<FlowClass, number>>;
+  /** Whether a leg can still be given packets. */
+  serving(leg: LegId): boolean;
+  /** Whether flows may have gone unlearned for want of room: then no learning ends. */
+  readonly full: boolean;
+  /** Legs at which flows are kept now; absent when nobody has looked. */
+  readonly kept?: ReadonlySet<LegId>;
+}
+
+const CLASSES: readonly FlowClass[] = ["connection", "datagram"];
+
+/** A lookup table, as far as flows depend on it. */
+export interface TableInForce {
+  readonly hash: HashFields;
+  readonly slots: Uint32Array;
+}
+
+/**
+ * The history after the next look at a flow's table. With another size or hash every flow has another slot: what was is
+ * forgotten then.
+ * @returns the same object when nothing is different.
+ */
+export function nextHistory(before: History | undefined, table: TableInForce, context: MoveContext): History {
+  if (before === undefined || before.hash !== table.hash || before.slots.length !== table.slots.length) {
+    return { hash: table.hash, slots: table.slots, moved: {} };
+  }
+  const moved: Partial<Record<FlowClass, MovedSlots>> = {};
+  let same = before.slots === table.slots;
+  for (const flowClass of CLASSES) {
+    const known = before.moved[flowClass];
+    const next = nextSlots(known, before.slots, table.slots, context.windowMs[flowClass], context);
+    if (next !== undefined) moved[flowClass] = next;
+    same &&= next === known;
+  }
+  return same ? before : { hash: table.hash, slots: table.slots, moved };
+}
+
+function nextSlots(
+  known: MovedSlots | undefined,
+  before: Uint32Array,
+  owners: Uint32Array,
+  windowMs: number,
+  context: MoveContext,
+): MovedSlots | undefined {
+  if (known === undefined && before === owners) return undefined;
+  const legs = known?.legs.slice() ?? new Uint32Array(owners.length);
+  const until = known?.until.slice() ?? new Float64Array(owners.length);
+  const origins = new Set(known?.origins);
+  const { kept } = context;
+  const over = kept !== undefined && ![...origins].some((leg) => kept.has(leg));
+  let different = false;
+  let left = 0;
+  for (let slot = 0; slot < owners.length; slot++) {
+    const was = legs[slot] ?? 0;
+    const owner = before[slot] ?? 0;
+    let leg = was;
+    if (over && leg === SETTLED_MARK) leg = 0;
+    if (owner !== owners[slot] && owner !== REFUSED) {
+      origins.add(owner);
+      // Flows of an earlier change that are not learned yet are the older ones; those of `owner` are known since.
+      if ((leg === 0 || leg === SETTLED_MARK) && context.serving(owner)) leg = owner;
+      until[slot] = context.nowMs + windowMs;
+      different = true;
+    }
+    const learning = leg !== 0 && leg !== SETTLED_MARK;
+    if (learning && context.full) {
+      until[slot] = Math.max(until[slot] ?? 0, context.nowMs + windowMs);
+      different = true;
+    }
+    if (learning && (!context.serving(leg) || (until[slot] ?? 0) <= context.nowMs)) leg = SETTLED_MARK;
+    if (leg !== was) {
+      legs[slot] = leg;
+      different = true;
+    }
+    if (leg !== 0) left++;
+  }
+  if (left === 0) return undefined;
+  return different || known === undefined ? { legs, until, origins } : known;
+}
+
+/** When the next learning ends; undefined when none is under way. */
+export function nextEndMs(history: History): number | undefined {
+  let first: number | undefined;
+  for (const flowClass of CLASSES) {
+    const moved = history.moved[flowClass];
+    moved?.legs.forEach((leg, slot) => {
+      const end = moved.until[slot] ?? 0;
+      if (leg !== 0 && leg !== SETTLED_MARK && (first === undefined || end < first)) first = end;
+    });
+  }
+  return first;
+}
+
+/** Whether flows may be kept that are to be looked for before an exception can end. */
+export function hasSettled(history: History): boolean {
+  return CLASSES.some((flowClass) => history.moved[flowClass]?.legs.includes(SETTLED_MARK) ?? false);
+}
