@@ -10,6 +10,12 @@ const METRICS = {
   serviceTargets: ["causeway_service_ready_targets", "gauge", "Ready targets of a service"],
   targetPackets: ["causeway_target_packets_total", "counter", "Packets sent to a target"],
   targetBytes: ["causeway_target_bytes_total", "counter", "Bytes sent to a target"],
+  targetKeptFlows: [
+    "causeway_target_kept_flows",
+    "gauge",
+    "Flows that stay with a target though their slot has another owner",
+  ],
+  movedSlots: ["causeway_moved_slots", "gauge", "Slots that changed hands and whose flows are learned, or still kept"],
   vipReady: ["causeway_vip_ready", "gauge", "1 when a service of the VIP has a programmed, ready target here"],
   packets: ["causeway_packets_total", "counter", "Packets by what befell them other than being forwarded"],
   generation: ["causeway_proxy_generation", "gauge", "Changes applied to the kernel since the start"],
@@ -27,13 +33,18 @@ export function proxyMetrics(status: ProxyStatus): string {
       labels: { service: service.services.join("+"), route: service.name },
       value: value(service),
     }));
-  const targets = new Map<string, { labels: Sample["labels"]; packets: number; bytes: number }>();
-  for (const { name, network, packets, bytes } of status.targets) {
+  const targets = new Map<string, { labels: Sample["labels"]; packets: number; bytes: number; keptFlows: number }>();
+  for (const { name, network, packets, bytes, keptFlows } of status.targets) {
     const key = `${name}@${network}`;
-    const sum = targets.get(key) ?? { labels: { target: name, network }, packets: 0, bytes: 0 };
-    targets.set(key, { ...sum, packets: sum.packets + packets, bytes: sum.bytes + bytes });
+    const sum = targets.get(key) ?? { labels: { target: name, network }, packets: 0, bytes: 0, keptFlows: 0 };
+    targets.set(key, {
+      ...sum,
+      packets: sum.packets + packets,
+      bytes: sum.bytes + bytes,
+      keptFlows: sum.keptFlows + keptFlows,
+    });
   }
-  const perTarget = (count: "packets" | "bytes"): Sample[] =>
+  const perTarget = (count: "packets" | "bytes" | "keptFlows"): Sample[] =>
     [...targets.values()].map((target) => ({ labels: target.labels, value: target[count] }));
   return metricsText([
     metric(
@@ -50,6 +61,11 @@ export function proxyMetrics(status: ProxyStatus): string {
     ),
     metric("targetPackets", perTarget("packets")),
     metric("targetBytes", perTarget("bytes")),
+    metric("targetKeptFlows", perTarget("keptFlows")),
+    metric("movedSlots", [
+      { labels: { state: "learning" }, value: status.moves.learningSlots },
+      { labels: { state: "settled" }, value: status.moves.settledSlots },
+    ]),
     metric(
       "vipReady",
       status.vips.map(({ address, ready }) => ({ labels: { vip: address }, value: ready ? 1 : 0 })),

@@ -2,7 +2,8 @@ import type { Programmed } from "#shared/instance/programmed.ts";
 import { familyOf, type Ip } from "#shared/net/ip.ts";
 import type { Flow, Intent } from "#shared/resolve/intent-types.ts";
 import type { IcmpCounts } from "./icmp-translator.ts";
-import { counterName, NO_TARGET, REFUSED_COUNTER, SLOW, STRAY, UNMATCHED } from "./nft/counters.ts";
+import type { MovesStatus } from "./moves/flow-keeper.ts";
+import { counterName, KEPT_FULL, NO_TARGET, REFUSED_COUNTER, SLOW, STRAY, UNMATCHED } from "./nft/counters.ts";
 
 interface Count {
   readonly packets: number;
@@ -29,9 +30,18 @@ export interface ProxyStatus {
     readonly name: string;
     readonly network: string;
     readonly addresses: readonly Ip[];
+    /** It gets no new flows. */
+    readonly draining: boolean;
+    /** Flows that are kept here though their slot has another owner. */
+    readonly keptFlows: number;
   })[];
-  /** Packets to VIPs that nothing wanted, that found no target, that were refused, and that took the slow path. */
-  readonly counters: Readonly<Record<"unmatched" | "noTarget" | "refused" | "slowPath" | "stray", Count>>;
+  /** Slots that changed hands lately: while their flows are learned, and until those have ended. */
+  readonly moves: { readonly learningSlots: number; readonly settledSlots: number };
+  /**
+   * Packets to VIPs that nothing wanted, that found no target, that were refused, that took the slow path, that were stray,
+   * and whose flow found no room to be kept.
+   */
+  readonly counters: Readonly<Record<"unmatched" | "noTarget" | "refused" | "slowPath" | "stray" | "keptFull", Count>>;
   /** ICMP errors about translated flows (NAT mode): passed on, and dropped by reason. */
   readonly icmp: IcmpCounts;
   readonly problems: readonly { readonly object: string; readonly reason: string; readonly message: string }[];
@@ -87,6 +97,7 @@ export function statusOf(
   counters: ReadonlyMap<string, Count>,
   applied: { readonly generation: number; readonly at: string | undefined; readonly interfaces: ReadonlySet<string> },
   icmp: IcmpCounts,
+  { learningSlots, settledSlots, kept }: MovesStatus,
 ): ProxyStatus {
   const count = (name: string): Count => counters.get(name) ?? NONE;
   const range = ({ from, to }: { from: number; to: number }): string => (from === to ? `${from}` : `${from}-${to}`);
@@ -112,14 +123,18 @@ export function statusOf(
       name: leg.target,
       network: leg.network,
       addresses: [leg.addresses[4], leg.addresses[6]].filter((address) => address !== undefined),
+      draining: leg.draining,
+      keptFlows: kept.get(leg.id) ?? 0,
       ...count(counterName("leg", leg.key)),
     })),
+    moves: { learningSlots, settledSlots },
     counters: {
       unmatched: count(UNMATCHED),
       noTarget: count(NO_TARGET),
       refused: count(REFUSED_COUNTER),
       slowPath: count(SLOW),
       stray: count(STRAY),
+      keptFull: count(KEPT_FULL),
     },
     icmp,
     problems: (intent?.problems ?? []).map(({ object, reason, message }) => ({

@@ -100,6 +100,7 @@ class ProxyProcess implements RunningProxy {
       this.#kernel.counters(),
       applied,
       this.#icmp.counts(),
+      this.#keeper.status(),
     );
   }
 

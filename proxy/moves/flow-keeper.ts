@@ -1,6 +1,7 @@
 import type { Intent, LegId } from "#shared/resolve/intent-types.ts";
 import { KEPT_FULL } from "../nft/counters.ts";
 import type { FlowsInForce } from "../nft/read-flows.ts";
+import { isLearning } from "./flow-moves.ts";
 import { type Histories, type NextMoves, nextMoves } from "./moves.ts";
 import { recoverHistories } from "./recover.ts";
 
@@ -10,6 +11,16 @@ const LOOK_MS = 5_000;
 const LOOK_SHARE = 0.02;
 
 const NOTHING_KEPT: ReadonlyMap<LegId, number> = new Map();
+
+/** What is under way, for who looks on. */
+export interface MovesStatus {
+  /** Slots that changed hands and whose flows are being learned, in all tables. */
+  readonly learningSlots: number;
+  /** Slots that changed hands a while ago, and may have flows that are kept elsewhere. */
+  readonly settledSlots: number;
+  /** Flows kept, by leg; as of the last look. */
+  readonly kept: ReadonlyMap<LegId, number>;
+}
 
 /** What the keeper needs of the kernel. */
 export interface KeptFlows {
@@ -38,9 +49,18 @@ export class FlowKeeper {
     this.#nowMs = nowMs;
   }
 
-  /** Flows kept, by leg; as of the last look. */
-  get kept(): ReadonlyMap<LegId, number> {
-    return this.#kept;
+  status(): MovesStatus {
+    let learningSlots = 0;
+    let settledSlots = 0;
+    for (const { moved } of new Set(this.#histories?.values())) {
+      // A slot that is moved for both classes counts once.
+      moved.connection?.legs.forEach((leg, slot) => {
+        const other = moved.datagram?.legs[slot] ?? 0;
+        if (isLearning(leg) || isLearning(other)) learningSlots++;
+        else if (leg !== 0 || other !== 0) settledSlots++;
+      });
+    }
+    return { learningSlots, settledSlots, kept: this.#kept };
   }
 
   /** The exceptions that go with an intent. To be followed by {@link applied}, once they are in force. */

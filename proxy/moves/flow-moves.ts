@@ -42,6 +42,9 @@ export interface MoveContext {
   readonly kept?: ReadonlySet<LegId>;
 }
 
+/** Whether a slot's entry in {@link MovedSlots.legs} names the owner before a change. */
+export const isLearning = (leg: number): boolean => leg !== 0 && leg !== SETTLED_MARK;
+
 const CLASSES: readonly FlowClass[] = ["connection", "datagram"];
 
 /** A lookup table, as far as flows depend on it. */
@@ -97,7 +100,7 @@ function nextSlots(
       until[slot] = context.nowMs + windowMs;
       different = true;
     }
-    const learning = leg !== 0 && leg !== SETTLED_MARK;
+    const learning = isLearning(leg);
     if (learning && context.full) {
       until[slot] = Math.max(until[slot] ?? 0, context.nowMs + windowMs);
       different = true;
@@ -120,7 +123,7 @@ export function nextEndMs(history: History): number | undefined {
     const moved = history.moved[flowClass];
     moved?.legs.forEach((leg, slot) => {
       const end = moved.until[slot] ?? 0;
-      if (leg !== 0 && leg !== SETTLED_MARK && (first === undefined || end < first)) first = end;
+      if (isLearning(leg) && (first === undefined || end < first)) first = end;
     });
   }
   return first;

@@ -14,7 +14,7 @@ import {
 export type Histories = ReadonlyMap<string, History>;
 
 /** Slots that changed hands, as the ruleset has them: a map of its own for each class of flows. */
-export interface MovedMap {
+interface MovedMap {
   /** Stable while the change lasts, so that only changed slots are written. */
   readonly name: string;
   /** {@link MovedSlots.legs} */

@@ -1,9 +1,8 @@
-import { SETTLED_MARK } from "#shared/instance/marks.ts";
 import type { Flow, Intent, LegId } from "#shared/resolve/intent-types.ts";
 import { counterName } from "../nft/counters.ts";
 import { protocolNumber } from "../nft/match.ts";
 import type { FlowsInForce, FlowTables } from "../nft/read-flows.ts";
-import type { FlowClass, History, MovedSlots } from "./flow-moves.ts";
+import { type FlowClass, type History, isLearning, type MovedSlots } from "./flow-moves.ts";
 import { type Histories, historyKey } from "./moves.ts";
 
 function tablesOf(flow: Flow, found: FlowsInForce): FlowTables | undefined {
@@ -30,8 +29,7 @@ export function recoverHistories(
   const movedOf = (flowClass: FlowClass, legs: Uint32Array): MovedSlots => {
     const known = made.get(legs);
     if (known !== undefined) return known;
-    const learning = (leg: number): boolean => leg !== 0 && leg !== SETTLED_MARK;
-    const until = Float64Array.from(legs, (leg) => (learning(leg) ? nowMs + windowMs[flowClass] : 0));
+    const until = Float64Array.from(legs, (leg) => (isLearning(leg) ? nowMs + windowMs[flowClass] : 0));
     const moved = { legs, until, origins };
     made.set(legs, moved);
     return moved;

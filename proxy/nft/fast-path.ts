@@ -27,7 +27,6 @@ export const IP = { 4: "ip", 6: "ip6" } as const;
  */
 export function fastPath(intent: Intent, environment: Environment, moves: Moves = NO_MOVES): TableState {
   const builder = new TableBuilder("netdev");
-  for (const [name, table] of intent.tables) builder.lut(name, table.slots);
   const outside = FAMILIES.map(
     (family) => [family, externalChain(builder, intent, environment, moves, family)] as const,
   );
@@ -42,6 +41,8 @@ export function fastPath(intent: Intent, environment: Environment, moves: Moves 
   };
   for (const device of intent.externalInterfaces) hook(device, outside);
   for (const { interface: device } of intent.serviceNetworks) hook(device, inside);
+  // After what is moved of them: where a change takes several transactions, the exception comes before the rule.
+  for (const [name, table] of intent.tables) builder.lut(name, table.slots);
   return builder.finish();
 }
 

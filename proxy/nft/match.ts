@@ -123,7 +123,7 @@ export function hashExpression(fields: Fields, flow: Flow, size: number, seed: n
 const KEPT_SEED: Readonly<Record<FlowClass, number>> = { connection: 0x9e3779b9, datagram: 0x3c6ef372 };
 
 /** Seed of the hash by which kept flows of a class are known. */
-export function keptSeed(flowClass: FlowClass, seed: number): number {
+function keptSeed(flowClass: FlowClass, seed: number): number {
   return (seed + KEPT_SEED[flowClass]) >>> 0;
 }
 

@@ -21,7 +21,6 @@ const NFPROTO = { 4: "ipv4", 6: "ipv6" } as const;
  */
 export function slowPath(intent: Intent, moves: Moves = NO_MOVES): TableState {
   const builder = new TableBuilder("inet");
-  for (const [name, table] of intent.tables) builder.lut(name, table.slots);
   for (const family of FAMILIES) {
     const own = intent.vips.filter((vip) => familyOf(vip) === family);
     builder.set(`vips${family}`, `type ${family === 4 ? "ipv4_addr" : "ipv6_addr"};`, own);
@@ -63,6 +62,8 @@ export function slowPath(intent: Intent, moves: Moves = NO_MOVES): TableState {
     place: "output -150",
     rules: [{ match: "", chain: builder.chain("output", output()) }],
   });
+  // After what is moved of them: where a change takes several transactions, the exception comes before the rule.
+  for (const [name, table] of intent.tables) builder.lut(name, table.slots);
   return builder.finish();
 }
 

@@ -167,8 +167,8 @@ describe("the kernel holds what the plan says", () => {
     // One counter; for each family a chain, an element and the slots that move.
     expect(verbs).toEqual([
       "add counter",
-      ...["add chain", "add rule", "add rule"],
-      ...["add chain", "add rule", "add rule"],
+      ...["add chain", "add rule", "add rule", "add rule"],
+      ...["add chain", "add rule", "add rule", "add rule"],
       ...["add element", "add element"],
       ...["delete element", "add element"],
       ...["delete element", "add element"],

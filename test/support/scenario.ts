@@ -25,6 +25,8 @@ export interface ScenarioOptions {
   readonly listeners?: readonly { readonly protocol: "TCP" | "UDP"; readonly port: number }[];
   /** Numbers of the targets of the listener at `index`; all of them by default. */
   readonly targetsOf?: (index: number) => readonly number[];
+  /** Numbers of targets that are terminating: they are served out, and get nothing new. */
+  readonly terminating?: readonly number[];
   /** Port at the targets; the listener's own by default. */
   readonly targetPort?: number;
   readonly tableSize?: number;
@@ -58,6 +60,7 @@ export function slice(
   port: number,
   protocol: "TCP" | "UDP",
   addresses: ReadonlyMap<string, string>,
+  terminating: ReadonlySet<string> = new Set(),
 ): AnyObject {
   return object({
     apiVersion: "discovery.k8s.io/v1",
@@ -67,7 +70,7 @@ export function slice(
     ports: [{ port, protocol }],
     endpoints: [...addresses].map(([pod, address]) => ({
       addresses: [address],
-      conditions: { ready: true },
+      conditions: terminating.has(pod) ? { ready: false, serving: true, terminating: true } : { ready: true },
       targetRef: { kind: "Pod", namespace: "default", name: pod },
     })),
   });
@@ -86,6 +89,7 @@ export function scenario({
     { protocol: "UDP", port: 8080 },
   ],
   targetsOf,
+  terminating = [],
   targetPort,
   tableSize = 997,
   flowRoutes = [],
@@ -139,7 +143,8 @@ export function scenario({
     const { protocol, port } = listener;
     const name = nameOf(listener);
     const at = targetPort ?? port;
-    const numbers = targetsOf?.(index) ?? everyTarget;
+    const numbers = [...new Set([...(targetsOf?.(index) ?? everyTarget), ...terminating])];
+    const leaving = new Set(terminating.map((n) => `pod-${n}`));
     const pods = (addressOf: (n: number) => string): Map<string, string> =>
       new Map(numbers.map((n) => [`pod-${n}`, addressOf(n)]));
     store.put(service(name, port, protocol));
@@ -150,6 +155,7 @@ export function scenario({
         at,
         protocol,
         pods((n) => v4(subnet, n)),
+        leaving,
       ),
     );
     store.put(
@@ -159,6 +165,7 @@ export function scenario({
         at,
         protocol,
         pods((n) => `${subnet6}${n.toString(16)}`),
+        leaving,
       ),
     );
     put({

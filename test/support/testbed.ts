@@ -3,6 +3,7 @@ import { once } from "node:events";
 import type { Log } from "#shared/process/log.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
 import { InstanceKernel, type Observation } from "../../proxy/instance-kernel.ts";
+import { type Moves, NO_MOVES } from "../../proxy/moves/moves.ts";
 import { fastPath } from "../../proxy/nft/fast-path.ts";
 import { slowPath } from "../../proxy/nft/slow-path.ts";
 
@@ -102,13 +103,13 @@ export class Testbed {
     return output;
   }
 
-  /** Programs an intent, as the proxy's loop does. */
-  program(intent: Intent): Observation {
+  /** Programs an intent, as the proxy's loop does. @param moves what is moved of its tables. */
+  program(intent: Intent, moves: Moves = NO_MOVES): Observation {
     this.kernel.networkChanged();
     const observation = this.kernel.observe(intent);
     const { refused } = this.kernel.applyRouting(intent, observation.devices);
     if (refused.length > 0) throw new AggregateError(refused);
-    this.kernel.applyTables([slowPath(intent), fastPath(intent, observation.environment)]);
+    this.kernel.applyTables([slowPath(intent, moves), fastPath(intent, observation.environment, moves)]);
     return observation;
   }
 

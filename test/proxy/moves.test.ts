@@ -1,0 +1,181 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { text } from "node:stream/consumers";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { z } from "zod";
+import type { Intent } from "#shared/resolve/intent-types.ts";
+import { TableCache } from "#shared/resolve/tables.ts";
+import { type TrafficReport, trafficReportSchema } from "../../lab/traffic/report.ts";
+import { FlowKeeper } from "../../proxy/moves/flow-keeper.ts";
+import { intentOf, type ScenarioOptions, scenario } from "../support/scenario.ts";
+import { until } from "../support/system-lab.ts";
+import { Testbed } from "../support/testbed.ts";
+
+const TARGETS = 6;
+const VIPS = { 4: "198.51.100.10", 6: "2001:db8:100::10" } as const;
+const COMMAND = join(import.meta.dirname, "../../bin/causeway");
+const PORT = 8080;
+const HELD = 300;
+const EVERY = Array.from({ length: TARGETS }, (_, index) => index + 1);
+
+type Keeping = Intent["flowKeeping"];
+
+/** A running process of the test's own, ended with it. */
+interface Background {
+  readonly child: ChildProcess;
+  readonly output: Promise<string>;
+}
+
+describe("flows and changes of targets", () => {
+  let bed: Testbed;
+  const servers: ChildProcess[] = [];
+  let nowMs = 0;
+  let cache = new TableCache();
+  let keeper: FlowKeeper;
+
+  beforeAll(async () => {
+    bed = new Testbed({ prefix: "cw-m", targets: TARGETS, vips: Object.values(VIPS) });
+    const listening = Array.from({ length: TARGETS }, async (_, index) => {
+      const args = ["echo", "--name", `pod-${index + 1}`, "--tcp", String(PORT), "--udp", String(PORT)];
+      const server = spawn("ip", ["netns", "exec", bed.name(`t${index + 1}`), "sh", COMMAND, ...args], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      servers.push(server);
+      await once(server.stdout, "data");
+    });
+    await Promise.all(listening);
+  });
+  afterAll(() => {
+    for (const server of servers) server.kill("SIGKILL");
+    bed.close();
+  });
+
+  function begin(): void {
+    // Another table first: what an earlier test left in the kernel is not to be recovered.
+    bed.exec("g", "nft flush ruleset");
+    bed.kernel.forget();
+    cache = new TableCache();
+    nowMs = 1_000_000;
+    keeper = new FlowKeeper(bed.kernel, () => nowMs);
+  }
+
+  /** One pass of the proxy's loop. @returns after how long it wants another; undefined when nothing is moved. */
+  async function program(
+    targets: readonly number[],
+    keeping: Partial<Keeping> = {},
+    options: ScenarioOptions = {},
+  ): Promise<number | undefined> {
+    // Those that a Service has no more serve out what they have.
+    const terminating = EVERY.filter((n) => !targets.includes(n));
+    const resolved = await intentOf(scenario({ targetsOf: () => targets, terminating, ...options }), cache);
+    const intent = { ...resolved, flowKeeping: { ...resolved.flowKeeping, ...keeping } };
+    const next = keeper.next(intent);
+    bed.program(intent, next.moves);
+    return keeper.applied(next);
+  }
+
+  function client(...args: string[]): Background {
+    const child = spawn("ip", ["netns", "exec", bed.name("c"), "sh", COMMAND, "traffic", "--json", ...args], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    return { child, output: text(child.stdout ?? expect.fail("no output")) };
+  }
+
+  async function reports({ child, output }: Background): Promise<readonly TrafficReport[]> {
+    child.kill("SIGINT");
+    const parsed: unknown = JSON.parse(await output);
+    return z.array(trafficReportSchema).parse(Array.isArray(parsed) ? parsed : [parsed]);
+  }
+
+  const to = (family: 4 | 6): string => (family === 4 ? `${VIPS[4]}:${PORT}` : `[${VIPS[6]}]:${PORT}`);
+
+  /** Held connections to both VIPs, all of them answered once. */
+  async function hold(protocol: "tcp" | "udp" = "tcp", connections = HELD): Promise<Background> {
+    const held = client(
+      ...["--to", to(4), "--to", to(6), "--protocol", protocol, "--keep", "--connections", String(connections)],
+      ...["--interval", "300", "--timeout", "5000", "--duration", "60"],
+    );
+    const lines = createInterface(held.child.stderr ?? expect.fail("no errors"));
+    let holding = 0;
+    for await (const line of lines) {
+      if (line.startsWith("holding")) holding++;
+      if (holding === 2) break;
+    }
+    return held;
+  }
+
+  /** New connections: who answers them. */
+  async function answers(family: 4 | 6, connections = 100): Promise<TrafficReport> {
+    const { child, output } = client("--to", to(family), "--connections", String(connections), "--timeout", "3000");
+    const [report] = await Promise.all([
+      output.then((json) => trafficReportSchema.parse(JSON.parse(json))),
+      once(child, "exit"),
+    ]);
+    return report;
+  }
+
+  /** Waits until every held connection has had time for a few more requests, and answers. */
+  async function rounds(): Promise<void> {
+    const packets = (): number =>
+      [...bed.kernel.counters()].reduce((sum, [name, count]) => sum + (name.startsWith("leg-") ? count.packets : 0), 0);
+    const before = packets();
+    // A request and the acknowledgement of its answer, three rounds.
+    const enough = before + 2 * HELD * 2 * 3;
+    await until(
+      packets,
+      (now) => now > enough,
+      20_000,
+      () => "no traffic",
+    );
+  }
+
+  /** What became of held connections: how many broke, and how many another target answers. */
+  async function damage(held: Background): Promise<{ held: number; broken: number; moved: number; lost: number }> {
+    const all = await reports(held);
+    const count = (list: readonly unknown[] | undefined): number => list?.length ?? 0;
+    return {
+      held: all.reduce((sum, report) => sum + (report.held ?? 0), 0),
+      broken: all.reduce((sum, { broken }) => sum + count(broken), 0),
+      moved: all.reduce((sum, { moved }) => sum + count(moved), 0),
+      lost: all.reduce((sum, { lost }) => sum + lost, 0),
+    };
+  }
+
+  describe.each([
+    ["DSR", {}],
+    ["NAT", { mode: "NAT", targetPort: PORT, listeners: [{ protocol: "TCP", port: PORT }] }],
+  ] as const)("%s", (_mode, options: ScenarioOptions) => {
+    it("breaks no connection when targets come and go, and serves new ones at the new targets at once", async () => {
+      begin();
+      await program([1, 2, 3], {}, options);
+      const held = await hold();
+      await program([1, 2, 3, 4], {}, options);
+      expect(Object.keys((await answers(4)).targets)).toContain("pod-4");
+      for (const targets of [
+        [2, 3, 4],
+        [2, 3, 4, 5, 6],
+        [3, 4, 5, 6, 1],
+        [5, 6, 1],
+        [1, 2, 3, 4, 5, 6],
+      ]) {
+        await program(targets, {}, options);
+        const report = await answers(6, 60);
+        expect(report.lost).toBe(0);
+        expect(Object.keys(report.targets).toSorted()).toEqual(targets.map((n) => `pod-${n}`).toSorted());
+      }
+      await rounds();
+      expect(await damage(held)).toEqual({ held: 2 * HELD, broken: 0, moved: 0, lost: 0 });
+    });
+
+    it("control: without flow keeping the same change breaks connections", async () => {
+      begin();
+      await program([1, 2, 3], { mode: "Off" }, options);
+      const held = await hold();
+      await program([1, 2, 3, 4], { mode: "Off" }, options);
+      await rounds();
+      expect((await damage(held)).broken).toBeGreaterThan(HELD / 4);
+    });
+  });
+});
