@@ -1,6 +1,6 @@
 import type { Programmed } from "#shared/instance/programmed.ts";
 import { familyOf, type Ip } from "#shared/net/ip.ts";
-import type { Flow, Intent } from "#shared/resolve/intent-types.ts";
+import type { Flow, Intent, LegState } from "#shared/resolve/intent-types.ts";
 import type { IcmpCounts } from "./icmp-translator.ts";
 import type { MovesStatus } from "./moves/flow-keeper.ts";
 import { counterName, KEPT_FULL, NO_TARGET, REFUSED_COUNTER, SLOW, STRAY, UNMATCHED } from "./nft/counters.ts";
@@ -30,8 +30,7 @@ export interface ProxyStatus {
     readonly name: string;
     readonly network: string;
     readonly addresses: readonly Ip[];
-    /** It gets no new flows. */
-    readonly draining: boolean;
+    readonly state: LegState;
     /** Flows that are kept here though their slot has another owner. */
     readonly keptFlows: number;
   })[];
@@ -123,7 +122,7 @@ export function statusOf(
       name: leg.target,
       network: leg.network,
       addresses: [leg.addresses[4], leg.addresses[6]].filter((address) => address !== undefined),
-      draining: leg.draining,
+      state: leg.state,
       keptFlows: kept.get(leg.id) ?? 0,
       ...count(counterName("leg", leg.key)),
     })),

@@ -20,7 +20,7 @@ function withLegs(intent: Intent, ids: readonly number[], families: readonly Fam
     };
     return [
       id,
-      { id, key: `leg-${id}`, target: `t-${id}`, network: "n", interface: "svc0", addresses, draining: false },
+      { id, key: `leg-${id}`, target: `t-${id}`, network: "n", interface: "svc0", addresses, state: "accepting" },
     ];
   });
   return { ...intent, legs: new Map(legs) };

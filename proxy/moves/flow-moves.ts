@@ -34,8 +34,8 @@ export interface MoveContext {
   readonly nowMs: number;
   /** How long flows are learned after a change. */
   readonly windowMs: Readonly<Record<FlowClass, number>>;
-  /** Whether a leg can still be given packets. */
-  serving(leg: LegId): boolean;
+  /** Whether a leg can still be given packets of flows that it has. */
+  serving(leg: LegId, flowClass: FlowClass): boolean;
   /** Whether flows may have gone unlearned for want of room: then no learning ends. */
   readonly full: boolean;
   /** Legs at which flows are kept now; absent when nobody has looked. */
@@ -66,7 +66,7 @@ export function nextHistory(before: History | undefined, table: TableInForce, co
   let same = before.slots === table.slots;
   for (const flowClass of CLASSES) {
     const known = before.moved[flowClass];
-    const next = nextSlots(known, before.slots, table.slots, context.windowMs[flowClass], context);
+    const next = nextSlots(known, before.slots, table.slots, flowClass, context);
     if (next !== undefined) moved[flowClass] = next;
     same &&= next === known;
   }
@@ -77,9 +77,10 @@ function nextSlots(
   known: MovedSlots | undefined,
   before: Uint32Array,
   owners: Uint32Array,
-  windowMs: number,
+  flowClass: FlowClass,
   context: MoveContext,
 ): MovedSlots | undefined {
+  const windowMs = context.windowMs[flowClass];
   if (known === undefined && before === owners) return undefined;
   const legs = known?.legs.slice() ?? new Uint32Array(owners.length);
   const until = known?.until.slice() ?? new Float64Array(owners.length);
@@ -96,7 +97,7 @@ function nextSlots(
     if (owner !== owners[slot] && owner !== REFUSED) {
       origins.add(owner);
       // Flows of an earlier change that are not learned yet are the older ones; those of `owner` are known since.
-      if ((leg === 0 || leg === SETTLED_MARK) && context.serving(owner)) leg = owner;
+      if ((leg === 0 || leg === SETTLED_MARK) && context.serving(owner, flowClass)) leg = owner;
       until[slot] = context.nowMs + windowMs;
       different = true;
     }
@@ -105,7 +106,7 @@ function nextSlots(
       until[slot] = Math.max(until[slot] ?? 0, context.nowMs + windowMs);
       different = true;
     }
-    if (learning && (!context.serving(leg) || (until[slot] ?? 0) <= context.nowMs)) leg = SETTLED_MARK;
+    if (learning && (!context.serving(leg, flowClass) || (until[slot] ?? 0) <= context.nowMs)) leg = SETTLED_MARK;
     if (leg !== was) {
       legs[slot] = leg;
       different = true;

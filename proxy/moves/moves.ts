@@ -1,5 +1,5 @@
 import { shortHash } from "#shared/balance/stable-hash.ts";
-import type { Flow, Intent } from "#shared/resolve/intent-types.ts";
+import type { Flow, Intent, Leg } from "#shared/resolve/intent-types.ts";
 import {
   type FlowClass,
   type History,
@@ -39,6 +39,9 @@ export function historyKey(flow: Flow): string {
     ? `${flow.vips[0]} ${flow.protocols.join("+")}/${port.from}`
     : flow.key;
 }
+
+/** Whether a leg's target is given packets of the flows that it has. */
+export const keeps = (leg: Leg, flowClass: FlowClass): boolean => flowClass === "connection" || leg.state !== "unready";
 
 /** Packets of one flow may go by different routes where bytes are matched: nothing is kept then. */
 const keepable = (flow: Flow): boolean => flow.byteMatches.length === 0;
@@ -128,7 +131,10 @@ class Steps {
     this.#done.set(known, known2);
     const done = known2.get(table.slots);
     if (done !== undefined && done.hash === table.hash) return done;
-    const serving = (leg: number): boolean => this.#intent.legs.get(leg)?.addresses[family] !== undefined;
+    const serving = (id: number, flowClass: FlowClass): boolean => {
+      const leg = this.#intent.legs.get(id);
+      return leg?.addresses[family] !== undefined && keeps(leg, flowClass);
+    };
     const next = nextHistory(known, table, { ...this.#context, serving });
     known2.set(table.slots, next);
     return next;

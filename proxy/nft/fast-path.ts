@@ -1,7 +1,8 @@
 import { ICMP_MARK, RETURN_MARK } from "#shared/instance/marks.ts";
 import { FAMILIES, type Family, familyOf } from "#shared/net/ip.ts";
 import { type Intent, type Leg, REFUSED } from "#shared/resolve/intent-types.ts";
-import { type Moves, NO_MOVES } from "../moves/moves.ts";
+import type { FlowClass } from "../moves/flow-moves.ts";
+import { keeps, type Moves, NO_MOVES } from "../moves/moves.ts";
 import { TableBuilder } from "./chain-builder.ts";
 import { counterName, REFUSED_COUNTER, SLOW, UNMATCHED } from "./counters.ts";
 import { dispatch } from "./dispatch.ts";
@@ -105,13 +106,23 @@ function externalChain(
   for (const leg of intent.legs.values()) {
     legs.set(String(leg.id), `goto ${legChain(builder, intent, environment, leg, family)}`);
   }
+  const kept = (flowClass: FlowClass): string => {
+    const all = [...intent.legs.values()];
+    if (all.every((leg) => keeps(leg, flowClass))) return `meta mark vmap @${name}`;
+    const some = builder.map(`${flowClass}-legs${family}`, "type mark : verdict;");
+    for (const leg of all) {
+      const verdict = legs.get(String(leg.id));
+      if (keeps(leg, flowClass) && verdict !== undefined) some.set(String(leg.id), verdict);
+    }
+    return `meta mark vmap @${flowClass}-legs${family}`;
+  };
   const refused = builder.chain("refused", [
     builder.count(REFUSED_COUNTER),
     "meta l4proto tcp reject with tcp reset",
     "drop",
   ]);
   legs.set(String(REFUSED), `goto ${refused}`);
-  const toLeg: Finish = { slot: `meta mark vmap @${name}`, kept: `meta mark vmap @${name}` };
+  const toLeg: Finish = { slot: `meta mark vmap @${name}`, kept };
   // In NAT mode an error must be translated inside as well, which takes user space: it is delivered locally.
   const errors =
     intent.mode === "NAT"

@@ -8,7 +8,7 @@ import { KEPT_FULL } from "./counters.ts";
 import { type Fields, hashExpression, keptExpression } from "./match.ts";
 import { SLOT } from "./slot-key.ts";
 
-/** A flow that was seen to begin has this long until its second packet. */
+/** A flow that was seen to begin has this long until its second packet, and no longer than any flow. */
 const BIRTH_TIMEOUT_S = 60;
 /** A TCP flow that was seen to end has this long for its last packets. */
 const END_TIMEOUT_S = 30;
@@ -17,8 +17,8 @@ const END_TIMEOUT_S = 30;
 export interface Finish {
   /** For the leg of a slot, which is there. */
   readonly slot: string;
-  /** For the leg at which a flow is kept: does nothing when that leg is gone. */
-  readonly kept: string;
+  /** For the leg at which a flow is kept, by class: does nothing when that leg is given nothing any more. */
+  kept(flowClass: FlowClass): string;
 }
 
 /** A map of kept flows: 32 bits of a second hash of the flow, to the leg. Packets make its elements, and time ends them. */
@@ -81,9 +81,11 @@ function packetChain(
   const keep = (seconds: number): string => `update ${kept} { ${key} timeout ${seconds}s : meta mark }`;
   const full = builder.count(KEPT_FULL);
   const known = builder.chain("known", [
-    ...(flowClass === "connection" ? [`tcp flags & (fin | rst) != 0x0 ${keep(END_TIMEOUT_S)} ${finish.kept}`] : []),
+    ...(flowClass === "connection"
+      ? [`tcp flags & (fin | rst) != 0x0 ${keep(Math.min(END_TIMEOUT_S, idle))} ${finish.kept(flowClass)}`]
+      : []),
     keep(idle),
-    finish.kept,
+    finish.kept(flowClass),
     // Its target is gone. The next packet finds the slot's owner, which refuses it: so the client need not wait.
     `delete ${kept} { ${key} : meta mark } drop`,
   ]);
@@ -95,7 +97,7 @@ function packetChain(
   const { protocols } = steps.flow;
   if (flowClass === "connection") {
     // Kept with the new owner, or else with the former one: its next packets, which tell no beginning, go the same way.
-    const born = builder.chain("born", [`${keep(BIRTH_TIMEOUT_S)} ${finish.slot}`]);
+    const born = builder.chain("born", [`${keep(Math.min(BIRTH_TIMEOUT_S, idle))} ${finish.slot}`]);
     const fresh = builder.chain("fresh", [`${steps.owner} jump ${born}`, full, steps.former, finish.slot]);
     if (protocols.includes("TCP")) rules.push(`tcp flags & (syn | ack) == syn goto ${fresh}`);
     // The first chunk is INIT (RFC 9260 section 3.2).
@@ -114,7 +116,7 @@ function errorChain(
   settled: string,
 ): string {
   const kept = keptMap(builder, intent, fields.family);
-  const known = builder.chain("known-error", [finish.kept, "drop"]);
+  const known = builder.chain("known-error", [finish.kept(flowClass), "drop"]);
   return builder.chain("moved-error", [
     `meta mark set ${keptExpression(fields, flowClass, intent.hashSeed)} map @${kept} goto ${known}`,
     `meta mark 0x${SETTLED_MARK.toString(16)} goto ${settled}`,

@@ -1,12 +1,12 @@
 import { ICMP_MARK, RETURN_MARK } from "#shared/instance/marks.ts";
 import { FAMILIES, type Family, familyOf, ipToBigInt } from "#shared/net/ip.ts";
-import { type Intent, REFUSED } from "#shared/resolve/intent-types.ts";
-import { type Moves, NO_MOVES } from "../moves/moves.ts";
+import { type Intent, type Leg, REFUSED } from "#shared/resolve/intent-types.ts";
+import { keeps, type Moves, NO_MOVES } from "../moves/moves.ts";
 import { TableBuilder } from "./chain-builder.ts";
 import { counterName, REFUSED_COUNTER, STRAY, UNMATCHED } from "./counters.ts";
 import { dispatch } from "./dispatch.ts";
 import { IP } from "./fast-path.ts";
-import { keptMap } from "./kept-flows.ts";
+import { type Finish, keptMap } from "./kept-flows.ts";
 import { packetFields } from "./match.ts";
 import { forwardTranslation, returnTranslations } from "./return-translation.ts";
 import type { TableState } from "./table-state.ts";
@@ -81,16 +81,26 @@ function defragmentation(): string[] {
 
 function fromOutside(builder: TableBuilder, intent: Intent, moves: Moves, family: Family): string {
   if (intent.flowKeeping.mode === "On") keptMap(builder, intent, family);
-  const alive = builder.map(`alive${family}`, "type mark : verdict;");
-  for (const leg of intent.legs.values()) if (leg.addresses[family] !== undefined) alive.set(String(leg.id), "accept");
-  const toLeg = `meta mark vmap @alive${family}`;
+  const accepted = (map: string, legs: Iterable<Leg>): string => {
+    const elements = builder.map(map, "type mark : verdict;");
+    for (const leg of legs) if (leg.addresses[family] !== undefined) elements.set(String(leg.id), "accept");
+    return `meta mark vmap @${map}`;
+  };
+  const finish: Finish = {
+    slot: "accept",
+    kept: (flowClass) =>
+      accepted(
+        `${flowClass}-legs${family}`,
+        [...intent.legs.values()].filter((leg) => keeps(leg, flowClass)),
+      ),
+  };
   return builder.chain(`external${family}`, [
     `${IP[family]} daddr != @vips${family} accept`,
     // Too large for the hook, which has found the leg.
-    toLeg,
+    accepted(`alive${family}`, intent.legs.values()),
     // Echo requests, and errors that were left to user space: for the stack itself.
     `meta l4proto ${family === 4 ? "icmp" : "ipv6-icmp"} accept`,
-    ...dispatch(builder, intent, family, packetFields(family), { slot: "accept", kept: toLeg }, moves),
+    ...dispatch(builder, intent, family, packetFields(family), finish, moves),
     builder.count(UNMATCHED),
     "drop",
   ]);

@@ -20,9 +20,15 @@ export interface Leg {
   readonly addresses: { readonly 4?: Ip; readonly 6?: Ip };
   /** NAT only: the port that packets to the target carry; absent: they keep theirs. */
   readonly port?: number;
-  /** The target keeps the flows that it has and gets no new ones. */
-  readonly draining: boolean;
+  readonly state: LegState;
 }
+
+/**
+ * What a leg is given: `accepting` new flows of at least one route; `draining` only the flows that it has; `unready` only
+ * the connections that it has, while UDP looks for another target, which may answer.
+ */
+export type LegState = (typeof LEG_STATES)[number];
+export const LEG_STATES = ["accepting", "draining", "unready"] as const;
 
 /** Slots of a lookup table. Flows whose legs and weights are equal share one. */
 export interface Table {

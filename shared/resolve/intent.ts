@@ -6,7 +6,15 @@ import type { PortRangeList, Protocol } from "../api/routes.ts";
 import { digest } from "../balance/stable-hash.ts";
 import { cidrContains, FAMILIES, type Family, familyOf, type Ip } from "../net/ip.ts";
 import type { AttachedBackend, AttachedRoute, Attachments, GatewayAttachment } from "./attachment-types.ts";
-import type { Flow, Intent, Leg, LegId, Problem } from "./intent-types.ts";
+import {
+  type Flow,
+  type Intent,
+  LEG_STATES,
+  type Leg,
+  type LegId,
+  type LegState,
+  type Problem,
+} from "./intent-types.ts";
 import { mergeCidrs, mergeRanges } from "./port-ranges.ts";
 import { ReturnClaims } from "./return-claims.ts";
 import { shareTables, type TableCache, type TableRequest } from "./tables.ts";
@@ -55,6 +63,11 @@ function legIds(keys: readonly string[]): ReadonlyMap<string, LegId> {
   return ids;
 }
 
+/** Of what several routes say of a leg, the best. */
+function better(state: LegState, other: LegState | undefined): LegState {
+  return LEG_STATES.find((best) => best === state || best === other) ?? state;
+}
+
 /** Collects legs of all flows, both families of a target in one. */
 class Legs {
   readonly #drafts = new Map<string, Omit<Leg, "id">>();
@@ -62,7 +75,7 @@ class Legs {
   add(leg: Omit<Leg, "id">): string {
     const known = this.#drafts.get(leg.key);
     const addresses = { ...known?.addresses, ...leg.addresses };
-    this.#drafts.set(leg.key, { ...leg, addresses, draining: leg.draining && (known?.draining ?? true) });
+    this.#drafts.set(leg.key, { ...leg, addresses, state: better(leg.state, known?.state) });
     return leg.key;
   }
 
@@ -212,7 +225,7 @@ class Resolver {
       // A port that stays the same is not rewritten, and its targets' table is shared with other ports.
       const translate = nat && matchPort !== undefined && port !== matchPort ? port : undefined;
       const suffix = translate === undefined ? "" : `:${protocol.toLowerCase()}/${translate}`;
-      const draining = state !== accepting;
+      const accepts = state === accepting;
       const key = this.#legs.add({
         key: `${identity}@${network.name}${suffix}`,
         target: identity,
@@ -220,9 +233,9 @@ class Resolver {
         interface: network.interface,
         addresses: { [family]: address },
         ...(translate === undefined ? {} : { port: translate }),
-        draining,
+        state: accepts ? "accepting" : state === "unready" ? "unready" : "draining",
       });
-      return { key, weight: draining ? 0 : backend.weight / count };
+      return { key, weight: accepts ? backend.weight / count : 0 };
     });
   }
 
@@ -276,7 +289,7 @@ class Resolver {
   /** Shares whose legs have no id yet; {@link resolve} puts the finished legs in. */
   #pending(weights: ReadonlyMap<string, number>): readonly Share[] {
     return [...weights].map(([key, weight]) => ({
-      leg: { id: 0, key, target: "", network: "", interface: "", addresses: {}, draining: false },
+      leg: { id: 0, key, target: "", network: "", interface: "", addresses: {}, state: "accepting" },
       weight,
     }));
   }

@@ -10,7 +10,7 @@ const leg = (n: number): Leg => ({
   network: "default/svc",
   interface: "svc0",
   addresses: {},
-  draining: false,
+  state: "accepting",
 });
 const request = (group: string, legs: readonly number[], more: Partial<TableRequest> = {}): TableRequest => ({
   group,

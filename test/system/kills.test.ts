@@ -12,7 +12,10 @@ const KEEP = ["--keep", "--connections", "50", "--interval", "100", "--timeout",
 
 let lab: SystemLab;
 beforeAll(async () => {
-  lab = await SystemLab.start("kills", { example: "default" });
+  // What a change leaves behind for flows that exist is to be gone before a test ends.
+  const short = "flowKeeping: { idleTimeoutSeconds: 1, datagramIdleTimeoutSeconds: 1 }";
+  const manifests = { "gateway.yaml": (text: string) => text.replace("mode: DSR", `mode: DSR\n  ${short}`) };
+  lab = await SystemLab.start("kills", { example: "default", manifests });
 });
 afterAll(() => lab?.close());
 
@@ -65,7 +68,7 @@ async function expectAsBefore(before: LabSnapshot): Promise<void> {
   await until(
     () => labSnapshot(lab),
     (now) => JSON.stringify(now) === JSON.stringify(before),
-    10_000,
+    20_000,
     (now) => {
       const differs = Object.keys({ ...before, ...now }).filter(
         (k) => JSON.stringify(before[k]) !== JSON.stringify(now[k]),
@@ -148,9 +151,9 @@ describe("kill -9 under traffic", () => {
 
 describe("a target that dies and comes back", () => {
   /**
-   * Promise: only its own flows feel it, beside the few slots that Maglev moves between the others (0.7 % of 997 when one
-   * of four goes), and the service is whole again as soon as the tables are. A TCP connection ends when its target dies or
-   * its slot moves; a UDP flow goes on at another target. When it comes back, the slots that it had are its again.
+   * Promise: only its own flows feel it, and the service is whole again as soon as the tables are. A TCP connection ends
+   * when its target dies; a UDP flow goes on at another target, and stays there when the first one comes back. When all
+   * that has ended, the tables are what they were.
    */
   it("takes only its own flows along", async () => {
     const before = await labSnapshot(lab);
@@ -177,21 +180,14 @@ describe("a target that dies and comes back", () => {
     const own = (tcpReport.broken ?? []).filter(({ target }) => target === "target-2");
     expect(own.length).toBeGreaterThan(0);
     expect(own.length).toBeLessThan(31);
-    const others = (tcpReport.broken ?? []).filter(({ target }) => target !== "target-2");
-    expect(others.length, JSON.stringify(others)).toBeLessThanOrEqual(5);
+    expect((tcpReport.broken ?? []).filter(({ target }) => target !== "target-2")).toEqual([]);
     // Connections begun between its death and the change of the tables.
     expect(newReport.lost).toBeLessThan(newReport.sent / 10);
 
     const moved = udpReport.moved ?? [];
-    const firstMoves = new Map<number, (typeof moved)[number]>();
-    for (const move of moved) if (!firstMoves.has(move.connection)) firstMoves.set(move.connection, move);
-    const foreign = [...firstMoves.values()].filter(({ from }) => from !== "target-2");
-    expect(foreign.length, JSON.stringify(foreign)).toBeLessThanOrEqual(5);
-    // Back where they were: flows that left for another target end at the one where they began.
-    expect(firstMoves.size).toBeGreaterThan(0);
-    for (const [connection, { from }] of firstMoves) {
-      expect(moved.findLast((move) => move.connection === connection)?.to).toBe(from);
-    }
+    expect(moved.length).toBeGreaterThan(0);
+    expect(moved.filter(({ from }) => from !== "target-2")).toEqual([]);
+    expect(new Set(moved.map(({ connection }) => connection)).size).toBe(moved.length);
     for (const { target } of udpReport.broken ?? []) expect(target).toBe("target-2");
     await expectAsBefore(before);
     await expectService();
