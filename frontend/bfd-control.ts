@@ -14,18 +14,26 @@ export class BfdControl {
     this.#thread = new BfdThread(log, onChange);
   }
 
-  /** Begins and ends sessions as the peers ask, and answers the peers that may be used now. */
-  pass(desired: DesiredState, daemonDoesBfd: boolean, nowMs: number): DesiredState {
+  /**
+   * Begins and ends sessions as the peers ask, and answers the peers that may be used now.
+   * @param restarting routers whose routes are being kept while they restart.
+   */
+  pass(desired: DesiredState, daemonDoesBfd: boolean, restarting: readonly Ip[], nowMs: number): DesiredState {
     const configs = bfdConfigs(desired, daemonDoesBfd);
     this.#thread.want(configs);
     const reports = this.#thread.reports();
     this.#gates = new Map(
       configs.map(({ neighbour }) => {
         const before = this.#gates.get(neighbour) ?? UNHEARD;
-        return [neighbour, nextGate(before, reports.get(neighbour), nowMs)];
+        return [neighbour, nextGate(before, reports.get(neighbour), restarting.includes(neighbour), nowMs)];
       }),
     );
     return gated(desired, this.#gates);
+  }
+
+  /** Whether a session is not Up. */
+  get isDown(): boolean {
+    return [...this.#thread.reports().values()].some(({ state }) => state !== "Up");
   }
 
   /** By address of the peer. */

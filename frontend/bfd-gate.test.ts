@@ -59,7 +59,7 @@ function report(state: BfdState, more: Partial<BfdReport> = {}): BfdReport {
 function phases(...reports: (BfdReport | undefined)[]): Gate["phase"][] {
   let gate = UNHEARD;
   return reports.map((next, index) => {
-    gate = nextGate(gate, next, 100_000 + index * 10_000);
+    gate = nextGate(gate, next, false, 100_000 + index * 10_000);
     return gate.phase;
   });
 }
@@ -72,32 +72,32 @@ describe("nextGate", () => {
   });
 
   it("closes when a neighbour falls, and opens when it has been Up again for a while", () => {
-    let gate = nextGate(UNHEARD, report("Up"), 100_000);
+    let gate = nextGate(UNHEARD, report("Up"), false, 100_000);
     expect(gate.phase).toBe("Up");
-    gate = nextGate(gate, report("Down", { falls: 1 }), 101_000);
+    gate = nextGate(gate, report("Down", { falls: 1 }), false, 101_000);
     expect(gate.phase).toBe("Down");
-    gate = nextGate(gate, report("Init", { falls: 1 }), 102_000);
+    gate = nextGate(gate, report("Init", { falls: 1 }), false, 102_000);
     expect(gate.phase).toBe("Down");
-    gate = nextGate(gate, report("Up", { falls: 1 }), 103_000);
+    gate = nextGate(gate, report("Up", { falls: 1 }), false, 103_000);
     expect(gate.phase).toBe("Down");
-    expect(nextGate(gate, report("Up", { falls: 1 }), 103_999).phase).toBe("Down");
-    expect(nextGate(gate, report("Up", { falls: 1 }), 104_000).phase).toBe("Up");
+    expect(nextGate(gate, report("Up", { falls: 1 }), false, 103_999).phase).toBe("Down");
+    expect(nextGate(gate, report("Up", { falls: 1 }), false, 104_000).phase).toBe("Up");
   });
 
   it("waits the longer the more often a neighbour falls", () => {
-    let gate = nextGate(UNHEARD, report("Up"), 100_000);
+    let gate = nextGate(UNHEARD, report("Up"), false, 100_000);
     for (const falls of [1, 2, 3]) {
-      gate = nextGate(gate, report("Down", { falls }), 100_000 + falls * 10_000);
-      gate = nextGate(gate, report("Up", { falls }), 101_000 + falls * 10_000);
+      gate = nextGate(gate, report("Down", { falls }), false, 100_000 + falls * 10_000);
+      gate = nextGate(gate, report("Up", { falls }), false, 101_000 + falls * 10_000);
     }
-    expect(nextGate(gate, report("Up", { falls: 3 }), 134_999).phase).toBe("Down");
-    expect(nextGate(gate, report("Up", { falls: 3 }), 135_000).phase).toBe("Up");
+    expect(nextGate(gate, report("Up", { falls: 3 }), false, 134_999).phase).toBe("Down");
+    expect(nextGate(gate, report("Up", { falls: 3 }), false, 135_000).phase).toBe("Up");
   });
 
   it("sees a fall that was over before it looked, also the first", () => {
-    const up = nextGate(UNHEARD, report("Up"), 100_000);
-    expect(nextGate(up, report("Up", { falls: 1 }), 101_000).phase).toBe("Down");
-    expect(nextGate(UNHEARD, report("Down", { falls: 1 }), 100_000).phase).toBe("Down");
+    const up = nextGate(UNHEARD, report("Up"), false, 100_000);
+    expect(nextGate(up, report("Up", { falls: 1 }), false, 101_000).phase).toBe("Down");
+    expect(nextGate(UNHEARD, report("Down", { falls: 1 }), false, 100_000).phase).toBe("Down");
   });
 
   it("takes AdminDown as no failure, nor the end of a neighbour's BFD", () => {
@@ -118,13 +118,24 @@ describe("nextGate", () => {
 
   it("does not close for a neighbour whose BFD comes back after it was given up", () => {
     const gone = nextGate(
-      nextGate(UNHEARD, report("Up"), 100_000),
+      nextGate(UNHEARD, report("Up"), false, 100_000),
       report("Down", { falls: 1, silent: true }),
+      false,
       101_000,
     );
-    const back = nextGate(gone, report("Up", { falls: 1 }), 102_000);
+    const back = nextGate(gone, report("Up", { falls: 1 }), false, 102_000);
     expect([gone.phase, back.phase]).toEqual(["Unheard", "Unheard"]);
-    expect(nextGate(back, report("Up", { falls: 1 }), 103_000).phase).toBe("Up");
+    expect(nextGate(back, report("Up", { falls: 1 }), false, 103_000).phase).toBe("Up");
+  });
+
+  it("does not close for a router that restarts while its routes are kept, nor when they are given up after that", () => {
+    const up = nextGate(UNHEARD, report("Up"), false, 100_000);
+    const fallen = nextGate(up, report("Down", { falls: 1 }), true, 100_300);
+    const givenUp = nextGate(fallen, report("Down", { falls: 1 }), false, 160_000);
+    const back = nextGate(fallen, report("Up", { falls: 1 }), false, 105_000);
+    expect([fallen, givenUp, back].map(({ phase }) => phase)).toEqual(["Unheard", "Unheard", "Unheard"]);
+    // Once it is up again, BFD is believed again.
+    expect(nextGate(givenUp, report("Down", { falls: 2 }), false, 170_000).phase).toBe("Down");
   });
 
   it("begins anew with a new session", () => {

@@ -16,7 +16,12 @@ export interface Gate {
 
 export const UNHEARD: Gate = { phase: "Unheard", falls: 0, damping: NEVER_READY };
 
-export function nextGate(before: Gate, report: BfdReport | undefined, nowMs: number): Gate {
+/**
+ * @param restarting whether the router has ended its session without a word and its routes are being kept (RFC 4724). Its
+ * BFD ends with it (RFC 5882, section 4.3.2): that is no further news, until the daemon gives the routes up. A router that
+ * is frozen or cut off has ended no session.
+ */
+export function nextGate(before: Gate, report: BfdReport | undefined, restarting: boolean, nowMs: number): Gate {
   if (report === undefined) return UNHEARD;
   const { falls, remoteState, silent, state } = report;
   const fell = falls > before.falls;
@@ -26,7 +31,8 @@ export function nextGate(before: Gate, report: BfdReport | undefined, nowMs: num
   if (state === "Up" && damping.reported) return { phase: "Up", falls, damping };
   // RFC 5882, section 3.2: AdminDown is no failure. And a neighbour that speaks BFD only beside an established BGP session
   // could never come back if silence kept the session away for good.
-  if (remoteState === "AdminDown" || (silent && state !== "Up")) return { phase: "Unheard", falls, damping };
+  if (remoteState === "AdminDown" || restarting || (silent && state !== "Up"))
+    return { phase: "Unheard", falls, damping };
   const down = before.phase !== "Unheard" || fell;
   return { phase: down ? "Down" : "Unheard", falls, damping };
 }

@@ -95,8 +95,12 @@ export interface BgpSpeaker {
   /** Whether the daemon keeps the BFD of its sessions itself, as far as is known by now. */
   readonly doesBfd: boolean;
   start(global: SpeakerGlobal): Promise<void>;
-  /** @throws when there is a session with that address already. */
-  addSession(session: SessionConfig): Promise<void>;
+  /**
+   * @param restarting tells the router that we have restarted and that the kernel forwards as before (RFC 4724, section
+   * 4.1): it keeps the routes that it has of us until it has them anew.
+   * @throws when there is a session with that address already.
+   */
+  addSession(session: SessionConfig, restarting: boolean): Promise<void>;
   /** Removing what is not there succeeds. */
   removeSession(address: Ip): Promise<void>;
   /**

@@ -65,14 +65,14 @@ export class GobgpSpeaker implements BgpSpeaker {
     await this.#client.startBgp({ ...global, useMultiplePaths: true });
   }
 
-  async addSession(session: SessionConfig): Promise<void> {
+  async addSession(session: SessionConfig, restarting: boolean): Promise<void> {
     try {
-      await this.#client.addPeer(peerConfig(session, this.#doesBfd));
+      await this.#client.addPeer(peerConfig(session, restarting, this.#doesBfd));
     } catch (error) {
       // 4.0 to 4.4: only trying tells.
       if (!(error instanceof UnsupportedByDaemonError) || !this.#doesBfd) throw error;
       this.#doesBfd = false;
-      await this.#client.addPeer(peerConfig(session, false));
+      await this.#client.addPeer(peerConfig(session, restarting, false));
     }
   }
 
@@ -141,7 +141,10 @@ function exportAttributes(wanted: ExportAttributes, localAsn: number): PeerExpor
   };
 }
 
-function peerConfig(session: SessionConfig, withBfd: boolean): PeerConfig {
+/** After a restart gobgpd waits for the routers' routes before it sends ours, which do not depend on them. */
+const DEFERRAL_S = 1;
+
+function peerConfig(session: SessionConfig, restarting: boolean, withBfd: boolean): PeerConfig {
   return {
     address: session.address,
     peerAsn: session.asn,
@@ -160,7 +163,13 @@ function peerConfig(session: SessionConfig, withBfd: boolean): PeerConfig {
     ...(session.multihopTtl > 0 ? { multihop: { ttl: session.multihopTtl } } : {}),
     ...(session.restartSeconds === undefined
       ? {}
-      : { gracefulRestart: { restartTimeSeconds: session.restartSeconds } }),
+      : {
+          gracefulRestart: {
+            restartTimeSeconds: session.restartSeconds,
+            restarting,
+            deferralSeconds: DEFERRAL_S,
+          },
+        }),
     ...(session.bfd === undefined || !withBfd
       ? {}
       : {

@@ -109,6 +109,8 @@ async function begin(
         throw error;
       }
     },
+    // A new pod has no such file yet, and after a reboot it is gone with the kernel's state.
+    isRestart: () => programmed.current?.vips.some(({ ready }) => ready) ?? false,
     onChange: () => {
       speak.wake();
       observe.wake();
@@ -155,7 +157,7 @@ async function begin(
       listenPort: BGP_PORT,
     });
     daemonDoesBfd = supervisor.control?.speaker.doesBfd ?? daemonDoesBfd;
-    return bfd.pass(desired, daemonDoesBfd ?? true, clock.nowMs());
+    return bfd.pass(desired, daemonDoesBfd ?? true, supervisor.control?.restarting() ?? [], clock.nowMs());
   };
 
   const readFile = new ConvergeLoop({
@@ -175,6 +177,8 @@ async function begin(
       const { control } = supervisor;
       if (control === undefined) return undefined;
       try {
+        // A router that restarts ends its session first: whether it has decides what the fall of its BFD means.
+        if (bfd.isDown) await control.observe(clock.nowMs());
         await control.converge(look());
         await control.revive(clock.nowMs());
       } catch (error) {

@@ -31,9 +31,14 @@ export class SpeakerControl {
   #learned: readonly LearnedPath[] = [];
   readonly #sessionRefusals = new Map<Ip, string>();
   readonly #idleSinceMs = new Map<Ip, number>();
+  readonly #restarted: boolean;
+  /** Routers with which a session has been up in this run. */
+  readonly #met = new Set<Ip>();
 
-  constructor(speaker: BgpSpeaker, log: Log) {
+  /** @param restarted whether the kernel forwards for VIPs that an earlier run announced: routers may still have them. */
+  constructor(speaker: BgpSpeaker, restarted: boolean, log: Log) {
     this.speaker = speaker;
+    this.#restarted = restarted;
     this.#log = log;
   }
 
@@ -68,14 +73,25 @@ export class SpeakerControl {
   async observe(nowMs: number): Promise<void> {
     if (this.#told.global === undefined) return;
     [this.#sessions, this.#learned] = await Promise.all([this.speaker.sessions(), this.speaker.learned()]);
+    for (const { address, phase } of this.#sessions) if (phase === "Established") this.#met.add(address);
     const idle = new Set(this.#sessions.filter((s) => s.phase === "Idle").map((s) => s.address));
     for (const address of this.#idleSinceMs.keys()) if (!idle.has(address)) this.#idleSinceMs.delete(address);
     for (const address of idle) if (!this.#idleSinceMs.has(address)) this.#idleSinceMs.set(address, nowMs);
   }
 
+  /** Routers that restart, and whose routes the daemon keeps meanwhile (RFC 4724, section 4.2). */
+  restarting(): readonly Ip[] {
+    const isKept = (address: Ip): boolean =>
+      this.#told.sessions.get(address)?.restartSeconds !== undefined &&
+      this.#learned.some(({ peer }) => peer === address);
+    const down = this.#sessions.filter(({ phase }) => phase !== "Established").map(({ address }) => address);
+    return down.filter(isKept);
+  }
+
   /** Begins sessions anew that the daemon leaves idle. */
   async revive(nowMs: number): Promise<void> {
-    for (const session of idleTooLong(this.#told, this.#idleSinceMs, nowMs)) {
+    const keeping = new Set(this.restarting());
+    for (const session of idleTooLong(this.#told, this.#idleSinceMs, keeping, nowMs)) {
       this.#idleSinceMs.delete(session.address);
       await this.#make({ type: "remove-session", address: session.address });
       await this.#make({ type: "add-session", session });
@@ -132,7 +148,7 @@ export class SpeakerControl {
         try {
           // A call whose answer was lost may have left the session behind.
           await this.speaker.removeSession(change.session.address);
-          await this.speaker.addSession(change.session);
+          await this.speaker.addSession(change.session, this.#restarted && !this.#met.has(change.session.address));
           this.#sessionRefusals.delete(change.session.address);
           return;
         } catch (cause) {

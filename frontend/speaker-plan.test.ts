@@ -125,6 +125,8 @@ describe("planSpeaker", () => {
   });
 });
 
+const NOBODY: ReadonlySet<Ip> = new Set();
+
 describe("idleTooLong", () => {
   const [address = ip("192.0.2.1")] = ADDRESSES;
   const state = (restartSeconds?: number): SpeakerState => {
@@ -135,11 +137,13 @@ describe("idleTooLong", () => {
   };
   it("names sessions that stayed idle for the connect retry time", () => {
     const idle = new Map([[address, 1_000]]);
-    expect(idleTooLong(state(), idle, 1_999)).toEqual([]);
-    expect(idleTooLong(state(), idle, 2_000).map((s) => s.address)).toEqual([address]);
-    expect(idleTooLong(state(), new Map(), 9_000)).toEqual([]);
+    expect(idleTooLong(state(), idle, NOBODY, 1_999)).toEqual([]);
+    expect(idleTooLong(state(), idle, NOBODY, 2_000).map((s) => s.address)).toEqual([address]);
+    expect(idleTooLong(state(), new Map(), NOBODY, 9_000)).toEqual([]);
   });
   it("leaves those alone whose routes are kept over a restart", () => {
-    expect(idleTooLong(state(120), new Map([[address, 0]]), 60_000)).toEqual([]);
+    const idle = new Map([[address, 0]]);
+    expect(idleTooLong(state(120), idle, new Set([address]), 60_000)).toEqual([]);
+    expect(idleTooLong(state(120), idle, NOBODY, 60_000)).toHaveLength(1);
   });
 });

@@ -77,15 +77,19 @@ export function afterChange(told: SpeakerState, change: SpeakerChange): SpeakerS
 
 /**
  * Sessions to begin anew. gobgpd 3.10 waits 30 s in Idle after a router ended a session, whatever it is told; a fresh
- * session connects at once. Not where routes of a restarting router are being kept (RFC 4724): they would go.
+ * session connects at once.
+ * @param keeping routers whose routes are being kept while they restart (RFC 4724): they would go.
  */
-export function idleTooLong(told: SpeakerState, idleSinceMs: ReadonlyMap<Ip, number>, nowMs: number): SessionConfig[] {
+export function idleTooLong(
+  told: SpeakerState,
+  idleSinceMs: ReadonlyMap<Ip, number>,
+  keeping: ReadonlySet<Ip>,
+  nowMs: number,
+): SessionConfig[] {
   return [...told.sessions.values()].filter((session) => {
     const sinceMs = idleSinceMs.get(session.address);
     return (
-      sinceMs !== undefined &&
-      session.restartSeconds === undefined &&
-      nowMs - sinceMs >= session.connectRetrySeconds * 1000
+      sinceMs !== undefined && !keeping.has(session.address) && nowMs - sinceMs >= session.connectRetrySeconds * 1000
     );
   });
 }

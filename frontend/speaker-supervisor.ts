@@ -13,6 +13,8 @@ export interface RunningSpeaker {
 export interface SpeakerSupervisorOptions {
   /** Starts a daemon that knows nothing. */
   readonly launch: () => Promise<RunningSpeaker>;
+  /** Whether the kernel forwards for VIPs that an earlier daemon may have announced. */
+  readonly isRestart: () => boolean;
   /** Called whenever there is something new to see: up, down, sessions, routes. */
   readonly onChange: () => void;
   readonly log: Log;
@@ -54,13 +56,13 @@ export class SpeakerSupervisor {
 
   /** @throws ProgramMissingError when there is nothing to start. The last daemon is left running: see `stop`. */
   async run(): Promise<void> {
-    const { launch, log, onChange, signal } = this.#options;
+    const { isRestart, launch, log, onChange, signal } = this.#options;
     let retryMs = FIRST_RETRY_MS;
     while (!signal.aborted) {
       const startedMs = performance.now();
       try {
         const running = await launch();
-        const control = new SpeakerControl(running.speaker, log);
+        const control = new SpeakerControl(running.speaker, isRestart(), log);
         this.#current = { ...running, control };
         log.info({ pid: running.daemon.pid, version: running.daemon.version }, "gobgpd is up");
         onChange();

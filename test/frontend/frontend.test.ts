@@ -288,7 +288,8 @@ describe("a frontend with real routers", () => {
 
   it("withdraws before it ends, and leaves the kernel's routes", async () => {
     await until("the VIP is at the router", () => first.route(`${B}/32`));
-    await until("both routers are next hops", () => returnTable()["0.0.0.0/0"]?.length === 2);
+    const isWhole = () => returnTable()["0.0.0.0/0"]?.length === 2 && returnTable()["::/0"]?.length === 2;
+    await until("both routers are next hops", isWhole, 40_000);
     const routes = returnTable();
     const stopping = instance.stop();
     await until("the VIP is withdrawn", async () => (await first.route(`${B}/32`)) === undefined, 300);

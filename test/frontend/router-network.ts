@@ -49,8 +49,13 @@ export interface RouterOptions {
   /** Also announces this many prefixes that nobody asked for. */
   readonly unwanted?: number;
   readonly internal?: boolean;
-  /** BFD at 100 ms x 3: beside its BGP sessions, or with the gateway alone and no BGP. */
-  readonly bfd?: "beside" | "alone";
+  /** Takes part in graceful restarts (RFC 4724), its own included; BGP's routes are in its kernel. */
+  readonly gracefulRestart?: boolean;
+  /**
+   * BFD at 100 ms x 3: beside its BGP sessions, whose routes stay over a fall with `gracefully`, or with the gateway alone
+   * and no BGP.
+   */
+  readonly bfd?: "beside" | "gracefully" | "alone";
 }
 
 export const ROUTER_ASN = 64512;
@@ -88,7 +93,8 @@ export class Router {
     sh(`ip link set cw-r${this.#options.id} master ${EXTERNAL.interface} up`);
   }
 
-  async startBird(): Promise<void> {
+  /** @param recovering from a restart: what its kernel holds stays until its neighbours have spoken. */
+  async startBird(recovering = false): Promise<void> {
     writeFileSync(join(this.#folder, "bird.conf"), this.#config());
     const args = [
       "netns",
@@ -100,6 +106,7 @@ export class Router {
       join(this.#folder, "bird.conf"),
       "-s",
       this.#socket(),
+      ...(recovering ? ["-R"] : []),
     ];
     this.#bird = spawn("ip", args, { stdio: ["ignore", "ignore", "inherit"] });
     await until(`${this.name} answers`, async () =>
@@ -169,14 +176,15 @@ export class Router {
   }
 
   #config(): string {
-    const { bfd, internal, password, ttlSecurity, unwanted } = this.#options;
+    const { bfd, gracefulRestart, internal, password, ttlSecurity, unwanted } = this.#options;
     const session = (family: 4 | 6): string => `
       protocol bgp gw${family} {
         local ${family === 4 ? this.v4 : this.v6} as ${internal ? GATEWAY_ASN : ROUTER_ASN};
         neighbor ${family === 4 ? EXTERNAL.v4 : EXTERNAL.v6} as ${GATEWAY_ASN};
         ${password === undefined ? "" : `password "${password}";`}
         ${ttlSecurity ? "ttl security on;" : ""}
-        ${bfd === "beside" ? "bfd on;" : ""}
+        ${bfd === "beside" ? "bfd on;" : bfd === "gracefully" ? "bfd graceful;" : ""}
+        ${gracefulRestart === undefined ? "" : `graceful restart ${gracefulRestart ? "on" : "off"};`}
         hold time 9; connect delay time 1; connect retry time 1; error wait time 1, 2;
         ipv${family} { import all; export where source = RTS_STATIC; next hop self; };
       }`;
@@ -184,7 +192,12 @@ export class Router {
     const timers = 'interface "ext" { interval 100 ms; multiplier 3; };';
     const neighbours = `neighbor ${EXTERNAL.v4} dev "ext" local ${this.v4}; neighbor ${EXTERNAL.v6} dev "ext" local ${this.v6};`;
     const watch = bfd === undefined ? "" : `protocol bfd { ${timers} ${bfd === "alone" ? neighbours : ""} }`;
+    const kernel = (family: 4 | 6): string =>
+      gracefulRestart === undefined
+        ? ""
+        : `protocol kernel { ipv${family} { import none; export where source = RTS_BGP; }; }`;
     return `router id ${this.v4};
+      ${kernel(4)} ${kernel(6)}
       timeformat route iso long ms; timeformat protocol iso long ms;
       protocol device { }
       protocol static s4 { ipv4; route 0.0.0.0/0 blackhole; route 203.0.113.0/24 blackhole; ${extra} }

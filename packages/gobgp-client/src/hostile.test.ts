@@ -50,6 +50,7 @@ test.each<[string, object]>([
   ["families[1].family", { families: [{ family: "ipv4-unicast" }, { family: "ipv4-unicast" }] }],
   ["families[0].maxPrefixes", { families: [{ family: "ipv4-unicast", maxPrefixes: 0 }] }],
   ["gracefulRestart.restartTimeSeconds", { gracefulRestart: { restartTimeSeconds: 4096 } }],
+  ["gracefulRestart.deferralSeconds", { gracefulRestart: { restartTimeSeconds: 9, deferralSeconds: 0 } }],
   ["bfd.detectMultiplier", { bfd: { desiredMinTxMs: 100, requiredMinRxMs: 100, detectMultiplier: 0 } }],
 ])("peer with a bad %s is refused: %j", (field, change) => {
   expect(refusedField(() => checkPeer({ ...peer, ...parsed(JSON.stringify(change)) }))).toBe(field);

@@ -53,6 +53,14 @@ export interface PeerGracefulRestart {
   readonly helperOnly?: boolean;
   /** RFC 8538: also across NOTIFICATION messages and hold timer expiry. */
   readonly notification?: boolean;
+  /**
+   * We have restarted and the kernel forwards as before: said to the peer (RFC 4724, section 4.1), which then keeps our
+   * routes until we have sent them again: when all such peers have sent their End-of-RIB, or after `deferralSeconds`.
+   * Newer daemons than 3.10 do not wait for peers that are not there yet, and say it to none that comes later.
+   */
+  readonly restarting?: boolean;
+  /** While restarting: after this long with a peer its End-of-RIB is not waited for. Default 360. */
+  readonly deferralSeconds?: number;
 }
 
 export interface PeerBfd {
@@ -133,6 +141,8 @@ export interface WirePeer {
   readonly restartTime: number;
   readonly helperOnly: boolean;
   readonly notification: boolean;
+  readonly restarting: boolean;
+  readonly deferral: number;
   readonly bfd: PeerBfd | undefined;
 }
 
@@ -174,6 +184,8 @@ export function checkPeer(config: PeerConfig): WirePeer {
     restartTime: gr ? check.integer("gracefulRestart.restartTimeSeconds", gr.restartTimeSeconds, 1, 4095) : 0,
     helperOnly: gr?.helperOnly ?? false,
     notification: gr?.notification ?? false,
+    restarting: gr?.restarting ?? false,
+    deferral: check.optionalInteger("gracefulRestart.deferralSeconds", gr?.deferralSeconds, 1, 18_000) ?? 0,
     bfd: config.bfd && checkBfd(check, config.bfd),
   };
 }

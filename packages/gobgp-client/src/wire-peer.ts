@@ -45,6 +45,8 @@ export function peerInit(peer: WirePeer) {
       restartTime: peer.restartTime,
       helperOnly: peer.helperOnly,
       notificationEnabled: peer.notification,
+      deferralTime: peer.deferral,
+      localRestarting: peer.restarting,
     },
     afiSafis: peer.families.map(({ family, maxPrefixes }) => ({
       config: { family: familyInit(family), enabled: true },
@@ -105,7 +107,8 @@ function dateOf(timestamp: Timestamp | undefined): Date | undefined {
 
 /**
  * Whether a listed neighbour is configured as wanted. What the daemon does not report truly is not compared: the idle
- * hold time (3.10 ignores it and reports its default) and the local address when none was asked for.
+ * hold time (3.10 ignores it and reports its default) and the local address when none was asked for. Nor is what is said
+ * once, when it begins: that we restart.
  */
 export function isConfiguredAs(listed: PeerMessage, wanted: WirePeer): boolean {
   const want = peerInit(wanted);

@@ -197,7 +197,7 @@ test("a peer's settings are the same message in both dialects but for BFD", () =
       password: "pässword",
       multihop: { ttl: 5 },
       families: [{ family: "ipv4-unicast", maxPrefixes: 7 }, { family: "ipv6-unicast" }],
-      gracefulRestart: { restartTimeSeconds: 60, notification: true },
+      gracefulRestart: { restartTimeSeconds: 60, notification: true, restarting: true, deferralSeconds: 7 },
     }),
   );
   const three = toBinary(v3.PeerSchema, create(v3.PeerSchema, init));

@@ -1243,6 +1243,11 @@ export declare type GracefulRestart = Message<"apipb.GracefulRestart"> & {
   helperOnly: boolean;
 
   /**
+   * @generated from field: uint32 deferral_time = 4;
+   */
+  deferralTime: number;
+
+  /**
    * @generated from field: bool notification_enabled = 5;
    */
   notificationEnabled: boolean;
@@ -1251,6 +1256,11 @@ export declare type GracefulRestart = Message<"apipb.GracefulRestart"> & {
    * @generated from field: uint32 peer_restart_time = 8;
    */
   peerRestartTime: number;
+
+  /**
+   * @generated from field: bool local_restarting = 10;
+   */
+  localRestarting: boolean;
 };
 
 /**

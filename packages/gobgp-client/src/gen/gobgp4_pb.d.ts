@@ -1436,6 +1436,11 @@ export declare type GracefulRestart = Message<"api.GracefulRestart"> & {
   helperOnly: boolean;
 
   /**
+   * @generated from field: uint32 deferral_time = 4;
+   */
+  deferralTime: number;
+
+  /**
    * @generated from field: bool notification_enabled = 5;
    */
   notificationEnabled: boolean;
@@ -1444,6 +1449,11 @@ export declare type GracefulRestart = Message<"api.GracefulRestart"> & {
    * @generated from field: uint32 peer_restart_time = 8;
    */
   peerRestartTime: number;
+
+  /**
+   * @generated from field: bool local_restarting = 10;
+   */
+  localRestarting: boolean;
 };
 
 /**
