@@ -10,13 +10,18 @@ fail() { say "$*" >&2; exit 1; }
 
 # program=package; libraries by the name of their package.
 wanted='nft=nftables ip=iproute2 gobgpd=gobgpd bird=bird2 unshare=util-linux setpriv=util-linux'
-[ "$purpose" = test ] && wanted="$wanted conntrack=conntrack"
+# Real DDS participants are compiled for the tests of packages/rtps-wire.
+[ "$purpose" = test ] && wanted="$wanted conntrack=conntrack idlc=cyclonedds-tools g++=g++"
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 missing=
 for pair in $wanted; do
   command -v "${pair%%=*}" >/dev/null 2>&1 || missing="$missing ${pair#*=}"
 done
+if [ "$purpose" = test ]; then
+  [ -e /usr/include/dds/dds.h ] || missing="$missing cyclonedds-dev"
+  [ -e /usr/include/fastdds/dds/domain/DomainParticipant.hpp ] || missing="$missing libfastrtps-dev"
+fi
 ldconfig -p 2>/dev/null | grep -q 'libnftables\.so\.1' || missing="$missing libnftables1"
 
 if [ -n "$missing" ]; then

@@ -1,0 +1,58 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+/** Where the sources of the vendors' programs are. */
+export const VENDORS_FOLDER = join(import.meta.dirname, "vendors");
+
+/** Compiles vendors/cyclone.c and vendors/fast.cpp into `folder`: a few seconds. */
+export function compileVendorPrograms(folder: string): { readonly cyclone: string; readonly fast: string } {
+  const cyclone = join(folder, "cyclone");
+  const fast = join(folder, "fast");
+  execFileSync("idlc", [join(VENDORS_FOLDER, "reading.idl")], { cwd: folder, stdio: "ignore" });
+  const cycloneSources = [join(VENDORS_FOLDER, "cyclone.c"), "reading.c"];
+  execFileSync("gcc", ["-I.", "-o", cyclone, ...cycloneSources, "-lddsc"], { cwd: folder });
+  execFileSync("g++", ["-o", fast, join(VENDORS_FOLDER, "fast.cpp"), "-lfastrtps", "-lfastcdr"]);
+  return { cyclone, fast };
+}
+
+/** A vendor's program in a network namespace, and the lines that it has printed. */
+export class VendorProgram implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly lines: string[] = [];
+  #changed = Promise.withResolvers<void>();
+
+  constructor(namespace: string, command: readonly string[], environment: Readonly<Record<string, string>> = {}) {
+    this.#child = spawn("ip", ["netns", "exec", namespace, ...command], {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, ...environment, WATCH: "1" },
+    });
+    if (this.#child.stdout === null) throw new Error("the program has no output");
+    createInterface({ input: this.#child.stdout }).on("line", (line) => {
+      this.lines.push(line);
+      this.#changed.resolve();
+      this.#changed = Promise.withResolvers();
+    });
+  }
+
+  /** Waits until it has printed the line, at `from` or later; returns the index behind it. */
+  async printed(line: string, { from = 0, timeoutMs = 20_000 } = {}): Promise<number> {
+    const deadline = AbortSignal.timeout(timeoutMs);
+    const timedOut = once(deadline, "abort");
+    for (;;) {
+      const index = this.lines.indexOf(line, from);
+      if (index >= 0) return index + 1;
+      if (deadline.aborted) {
+        throw new Error(`not within ${timeoutMs} ms: ${line}; it has printed:\n${this.lines.join("\n")}`);
+      }
+      await Promise.race([this.#changed.promise, timedOut]);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode !== null) return;
+    this.#child.kill("SIGKILL");
+    await once(this.#child, "exit");
+  }
+}
