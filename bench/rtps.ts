@@ -17,7 +17,7 @@ import {
   readEndpointData,
   readParticipantData,
   withDestination,
-} from "rtps-wire";
+} from "../packages/rtps-wire/src/index.ts";
 import { type Vendor, vector } from "../packages/rtps-wire/test/vectors.ts";
 import { median, printTable, reportJson } from "./support/figures.ts";
 
