@@ -117,6 +117,7 @@ it("pads what is not a multiple of 4, but not at the end", () => {
 
 it.each<[string, Partial<ParticipantData>, string]>([
   ["a tag with a NUL", { domainTag: "a\0b" }, "domainTag"],
+  ["half of a surrogate pair", { entityName: "a\ud800b" }, "entityName"],
   [
     "an address that is none",
     { defaultUnicast: [{ kind: "udpv4", address: "10.0.0.256", port: 1 }] },

@@ -89,6 +89,7 @@ export class ByteWriter {
   /** A CDR string: length with the final NUL, UTF-8, NUL. */
   text(value: string, field: string): void {
     if (value.includes("\0")) throw new RtpsBuildError(field, "holds a NUL");
+    if (!value.isWellFormed()) throw new RtpsBuildError(field, "holds half of a surrogate pair");
     const octets = encoder.encode(value);
     this.u32(octets.length + 1, field);
     this.octets(octets);

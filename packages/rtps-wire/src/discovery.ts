@@ -37,7 +37,7 @@ export function discoverySamples({ header, submessages }: Message): DiscoverySam
   for (const submessage of submessages) {
     switch (submessage.kind) {
       case "info-src":
-        // RTPS 8.3.7.9.5: what was said before holds no longer.
+        // What was said before about the source holds no longer.
         source = submessage.guidPrefix;
         timestamp = undefined;
         break;

@@ -60,7 +60,7 @@ export type EndpointData = {
 };
 
 export type ReadEndpointData = EndpointData & {
-  /** Ids of parameters that must be understood and are not: receivers that hold to RTPS 9.6.3.2 ignore the sample. */
+  /** Ids of parameters that must be understood and are not: receivers that hold to the rule ignore the sample. */
   readonly notUnderstood: readonly number[];
 };
 

@@ -57,7 +57,7 @@ export function knownAs(id: number): number {
   return id === PARAMETER_ID.domainTag ? id : id & ~MUST_UNDERSTAND;
 }
 
-/** Whether a receiver that does not know the parameter must drop the whole sample (RTPS 9.6.3.2). */
+/** Whether a receiver that does not know the parameter must drop the whole sample. */
 export function mustBeUnderstood(id: number): boolean {
   return (id & (MUST_UNDERSTAND | VENDOR_SPECIFIC)) === MUST_UNDERSTAND;
 }
