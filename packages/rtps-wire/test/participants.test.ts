@@ -22,12 +22,13 @@ import { compileVendorPrograms, VendorProgram } from "./vendor-program.ts";
 const PREFIX = "fefe01020304050607080910";
 const NOBODY = "0a0b0c0d0e0f000102030405";
 const OURS = "10.71.0.1";
-const folder = mkdtempSync(join(tmpdir(), "rtps-wire-"));
+let folder = "";
 let programs = { cyclone: "", fast: "" };
 
 const ip = (command: string): string => execFileSync("ip", command.split(" "), { encoding: "utf8" });
 
 beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "rtps-wire-"));
   programs = compileVendorPrograms(folder);
   ip("netns add rtps-peer");
   ip("link add rtps0 type veth peer name rtps1 netns rtps-peer");
@@ -39,9 +40,9 @@ beforeAll(() => {
   ip("-n rtps-peer route add 239.0.0.0/8 dev rtps1");
 });
 afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
   ip("link del rtps0");
   ip("netns del rtps-peer");
-  rmSync(folder, { recursive: true, force: true });
 });
 
 type Vendor = "cyclone" | "fast";
