@@ -37,9 +37,11 @@ export class FlowKeeper {
   #kept = NOTHING_KEPT;
   #lookedMs = Number.NEGATIVE_INFINITY;
   #pauseMs = LOOK_MS;
-  /** Packets that found no room for their flow, at the last look. */
+  /** Packets that found no room for their flow, and when that was last seen to grow. */
   #refused: number | undefined;
-  #full = false;
+  #refusedMs: number | undefined;
+  /** When the next learning ends, by what was applied last. */
+  #endMs = Number.POSITIVE_INFINITY;
   /** Slots are moved, by what was applied last. */
   #active = false;
 
@@ -74,7 +76,9 @@ export class FlowKeeper {
       this.#active = [...this.#histories.values()].some(({ moved }) => Object.keys(moved).length > 0);
     }
     const kept = this.#look(intent, nowMs);
-    return nextMoves(this.#histories, intent, { nowMs, windowMs, full: this.#full, ...(kept && { kept }) });
+    if (kept !== undefined || nowMs >= this.#endMs) this.#countRefused(nowMs);
+    const refused = this.#refusedMs === undefined ? {} : { refusedMs: this.#refusedMs };
+    return nextMoves(this.#histories, intent, { nowMs, windowMs, ...refused, ...(kept && { kept }) });
   }
 
   /** @returns after how many milliseconds there is something to do; undefined when nothing is. */
@@ -83,10 +87,12 @@ export class FlowKeeper {
     this.#active = next.moves.size > 0;
     if (!this.#active) {
       this.#kept = NOTHING_KEPT;
-      this.#full = false;
       this.#refused = undefined;
+      this.#refusedMs = undefined;
       return undefined;
     }
+    this.#refused ??= this.#kernel.counters().get(KEPT_FULL)?.packets ?? 0;
+    this.#endMs = next.endMs ?? Number.POSITIVE_INFINITY;
     const nowMs = this.#nowMs();
     const lookMs = Math.max(0, this.#lookedMs + this.#pauseMs - nowMs);
     return next.endMs === undefined ? lookMs : Math.min(lookMs, Math.max(0, next.endMs - nowMs));
@@ -96,11 +102,14 @@ export class FlowKeeper {
   #look(intent: Intent, nowMs: number): ReadonlySet<LegId> | undefined {
     if (!this.#active || nowMs < this.#lookedMs + this.#pauseMs) return undefined;
     this.#kept = this.#kernel.keptFlows(intent);
-    const refused = this.#kernel.counters().get(KEPT_FULL)?.packets ?? 0;
-    this.#full = this.#refused !== undefined && refused > this.#refused;
-    this.#refused = refused;
     this.#lookedMs = this.#nowMs();
     this.#pauseMs = Math.max(LOOK_MS, (this.#lookedMs - nowMs) / LOOK_SHARE);
     return new Set(this.#kept.keys());
+  }
+
+  #countRefused(nowMs: number): void {
+    const refused = this.#kernel.counters().get(KEPT_FULL)?.packets ?? 0;
+    if (this.#refused !== undefined && refused > this.#refused) this.#refusedMs = nowMs;
+    this.#refused = refused;
   }
 }

@@ -36,8 +36,11 @@ export interface MoveContext {
   readonly windowMs: Readonly<Record<FlowClass, number>>;
   /** Whether a leg can still be given packets of flows that it has. */
   serving(leg: LegId, flowClass: FlowClass): boolean;
-  /** Whether flows may have gone unlearned for want of room: then no learning ends. */
-  readonly full: boolean;
+  /**
+   * When a flow was last found to have no room: learning goes on for a whole window after that, so that every flow that
+   * sends has its chance.
+   */
+  readonly refusedMs?: number;
   /** Legs at which flows are kept now; absent when nobody has looked. */
   readonly kept?: ReadonlySet<LegId>;
 }
@@ -86,14 +89,15 @@ function nextSlots(
   const until = known?.until.slice() ?? new Float64Array(owners.length);
   const origins = new Set(known?.origins);
   const { kept } = context;
-  const over = kept !== undefined && ![...origins].some((leg) => kept.has(leg));
+  const ended = kept !== undefined && ![...origins].some((leg) => kept.has(leg));
+  const learnedBy = (context.refusedMs ?? Number.NEGATIVE_INFINITY) + windowMs;
   let different = false;
   let left = 0;
   for (let slot = 0; slot < owners.length; slot++) {
     const was = legs[slot] ?? 0;
     const owner = before[slot] ?? 0;
     let leg = was;
-    if (over && leg === SETTLED_MARK) leg = 0;
+    if (ended && leg === SETTLED_MARK) leg = 0;
     if (owner !== owners[slot] && owner !== REFUSED) {
       origins.add(owner);
       // Flows of an earlier change that are not learned yet are the older ones; those of `owner` are known since.
@@ -101,12 +105,8 @@ function nextSlots(
       until[slot] = context.nowMs + windowMs;
       different = true;
     }
-    const learning = isLearning(leg);
-    if (learning && context.full) {
-      until[slot] = Math.max(until[slot] ?? 0, context.nowMs + windowMs);
-      different = true;
-    }
-    if (learning && (!context.serving(leg, flowClass) || (until[slot] ?? 0) <= context.nowMs)) leg = SETTLED_MARK;
+    const over = Math.max(until[slot] ?? 0, learnedBy) <= context.nowMs;
+    if (isLearning(leg) && (over || !context.serving(leg, flowClass))) leg = SETTLED_MARK;
     if (leg !== was) {
       legs[slot] = leg;
       different = true;
@@ -118,12 +118,13 @@ function nextSlots(
 }
 
 /** When the next learning ends; undefined when none is under way. */
-export function nextEndMs(history: History): number | undefined {
+export function nextEndMs(history: History, { windowMs, refusedMs }: Omit<MoveContext, "serving">): number | undefined {
   let first: number | undefined;
   for (const flowClass of CLASSES) {
     const moved = history.moved[flowClass];
+    const learnedBy = (refusedMs ?? Number.NEGATIVE_INFINITY) + windowMs[flowClass];
     moved?.legs.forEach((leg, slot) => {
-      const end = moved.until[slot] ?? 0;
+      const end = Math.max(moved.until[slot] ?? 0, learnedBy);
       if (isLearning(leg) && (first === undefined || end < first)) first = end;
     });
   }

@@ -92,7 +92,7 @@ export function nextMoves(before: Histories, intent: Intent, context: Omit<MoveC
     const maps = mapsOf(history, flows);
     if (maps !== undefined) for (const flow of flows) moves.set(flow.key, maps);
   }
-  const ends = [...users.keys()].flatMap((history) => nextEndMs(history) ?? []);
+  const ends = [...users.keys()].flatMap((history) => nextEndMs(history, context) ?? []);
   return {
     histories,
     moves,
@@ -102,17 +102,15 @@ export function nextMoves(before: Histories, intent: Intent, context: Omit<MoveC
 }
 
 function mapsOf(history: History, flows: readonly Flow[]): FlowMoves | undefined {
-  const { connection, datagram } = history.moved;
-  if (connection === undefined && datagram === undefined) return undefined;
-  const id = shortHash(flows.map(historyKey).reduce((a, b) => (b < a ? b : a)));
-  const named = (flowClass: FlowClass, slots: Uint32Array): MovedMap => ({
-    name: `${MAP_PREFIX[flowClass]}-${id}`,
-    slots,
-  });
-  return {
-    ...(connection && { connection: named("connection", connection.legs) }),
-    ...(datagram && { datagram: named("datagram", datagram.legs) }),
-  };
+  const maps: Partial<Record<FlowClass, MovedMap>> = {};
+  for (const flowClass of ["connection", "datagram"] as const) {
+    const moved = history.moved[flowClass];
+    const keys = flows.filter((flow) => classesOf(flow).includes(flowClass)).map(historyKey);
+    if (moved === undefined || keys.length === 0) continue;
+    const name = `${MAP_PREFIX[flowClass]}-${shortHash(keys.reduce((a, b) => (b < a ? b : a)))}`;
+    maps[flowClass] = { name, slots: moved.legs };
+  }
+  return Object.keys(maps).length === 0 ? undefined : maps;
 }
 
 /** Flows with the same past and the same table have the same future, and share it. */

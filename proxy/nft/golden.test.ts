@@ -108,7 +108,7 @@ function numbered(text: string): string {
 
 test("the ruleset while slots move, from two targets to three", async () => {
   const cache = new TableCache();
-  const context = { nowMs: 0, windowMs: { connection: 300_000, datagram: 10_000 }, full: false };
+  const context = { nowMs: 0, windowMs: { connection: 300_000, datagram: 10_000 } };
   const before = await intentOf(scenario({ targets: 2, tableSize: 251 }), cache);
   const { histories } = nextMoves(new Map(), before, context);
   const intent = await intentOf(scenario({ targets: 3, tableSize: 251 }), cache);

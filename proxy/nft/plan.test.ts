@@ -33,7 +33,7 @@ async function moving(...path: readonly ScenarioOptions[]): Promise<TableState[]
   for (const options of path) {
     const intent = await intentOf(scenario(options), cache);
     const windowMs = { connection: 1, datagram: 1 };
-    const next = nextMoves(histories, intent, { nowMs: 0, windowMs, full: false });
+    const next = nextMoves(histories, intent, { nowMs: 0, windowMs });
     histories = next.histories;
     tables = tablesOf(intent, next.moves);
   }

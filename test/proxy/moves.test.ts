@@ -178,4 +178,107 @@ describe("flows and changes of targets", () => {
       expect((await damage(held)).broken).toBeGreaterThan(HELD / 4);
     });
   });
+
+  /** The ruleset without what packets change. */
+  const ruleset = (): string =>
+    bed.exec("g", "nft -s list ruleset").replace(/elements = \{ [^{}]* expires [^{}]*\}/g, "");
+
+  it("a proxy that starts in the middle of a change finds it in the kernel, and goes on", async () => {
+    begin();
+    await program([1, 2, 3]);
+    const held = await hold();
+    await program([1, 2, 3, 4]);
+    await rounds();
+    const before = ruleset();
+    cache = new TableCache();
+    bed.kernel.forget();
+    keeper = new FlowKeeper(bed.kernel, () => nowMs);
+    await program([1, 2, 3, 4]);
+    expect(ruleset()).toBe(before);
+    expect(before).toContain("map conn-");
+    bed.kernel.forget();
+    keeper = new FlowKeeper(bed.kernel, () => nowMs);
+    // What changed while no proxy ran is a change like any other.
+    await program([2, 3, 4, 5]);
+    await rounds();
+    expect(await damage(held)).toEqual({ held: 2 * HELD, broken: 0, moved: 0, lost: 0 });
+  });
+
+  it("settles after a while, keeps the flows that are known, and ends with the last of them", async () => {
+    begin();
+    const keeping = { idleTimeoutSeconds: 1, datagramIdleTimeoutSeconds: 1 };
+    await program([1, 2, 3], keeping);
+    const held = await hold();
+    await program([1, 2, 3, 4], keeping);
+    await rounds();
+    nowMs += 2_000;
+    await program([1, 2, 3, 4], keeping);
+    expect(keeper.status()).toMatchObject({ learningSlots: 0 });
+    expect(keeper.status().settledSlots).toBeGreaterThan(400);
+    await rounds();
+    nowMs += 5_000;
+    await program([1, 2, 3, 4], keeping);
+    const kept = [...keeper.status().kept.values()].reduce((sum, flows) => sum + flows, 0);
+    expect(kept).toBeGreaterThan(HELD / 4);
+    expect(kept).toBeLessThan(HELD);
+    expect(await damage(held)).toEqual({ held: 2 * HELD, broken: 0, moved: 0, lost: 0 });
+    const ended = async (): Promise<boolean> => {
+      nowMs += 5_000;
+      return (await program([1, 2, 3, 4], keeping)) === undefined;
+    };
+    await until(
+      ended,
+      (over) => over,
+      20_000,
+      () => `still kept: ${JSON.stringify([...keeper.status().kept])}`,
+      200,
+    );
+    expect(ruleset()).not.toMatch(/conn-|dgram-|chain moved-/);
+  });
+
+  it("breaks nothing when there is no room to know a flow: new ones go to the former owner", async () => {
+    begin();
+    const keeping = { maxFlows: 16 };
+    await program([1, 2, 3], keeping);
+    const held = await hold();
+    await program([1, 2, 3, 4], keeping);
+    expect((await answers(4)).lost).toBe(0);
+    await rounds();
+    nowMs += 10 * 300_000;
+    await program([1, 2, 3, 4], keeping);
+    expect(bed.kernel.counters().get("kept-full")?.packets).toBeGreaterThan(0);
+    expect(keeper.status().learningSlots).toBeGreaterThan(400);
+    await rounds();
+    expect(await damage(held)).toEqual({ held: 2 * HELD, broken: 0, moved: 0, lost: 0 });
+  });
+
+  it("keeps UDP flows that send, and lets new ones go to the new owner after a while", async () => {
+    begin();
+    await program([1, 2, 3]);
+    const held = await hold("udp");
+    await program([1, 2, 3, 4]);
+    await rounds();
+    nowMs += 11_000;
+    await program([1, 2, 3, 4]);
+    const fresh = client("--to", to(4), "--protocol", "udp", "--connections", "100", "--timeout", "3000");
+    expect(Object.keys(trafficReportSchema.parse(JSON.parse(await fresh.output)).targets)).toContain("pod-4");
+    await rounds();
+    expect(await damage(held)).toEqual({ held: 2 * HELD, broken: 0, moved: 0, lost: 0 });
+  });
+
+  it("a target that is gone takes its own flows along, at once and no others", async () => {
+    begin();
+    await program([1, 2, 3]);
+    const held = await hold();
+    await program([1, 2, 3, 4]);
+    await rounds();
+    const gone = await intentOf(scenario({ targetsOf: () => [2, 3, 4] }), cache);
+    const next = keeper.next(gone);
+    bed.program(gone, next.moves);
+    keeper.applied(next);
+    await rounds();
+    const broken = (await reports(held)).flatMap((report) => report.broken ?? []);
+    expect(broken.length).toBeGreaterThan(HELD / 3);
+    expect(new Set(broken.map(({ target, outcome }) => `${target} ${outcome}`))).toEqual(new Set(["pod-1 reset"]));
+  });
 });

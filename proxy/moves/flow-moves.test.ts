@@ -1,0 +1,234 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { lookupTable } from "#shared/balance/maglev.ts";
+import { SETTLED_MARK } from "#shared/instance/marks.ts";
+import type { LegId } from "#shared/resolve/intent-types.ts";
+import { type History, hasSettled, type MovedSlots, nextEndMs, nextHistory } from "./flow-moves.ts";
+
+const SIZE = 31;
+const WINDOW_MS = 300_000;
+/** Flows send at least this often. */
+const ROUND_MS = WINDOW_MS / 4;
+const TARGETS = 6;
+const windowMs = { connection: WINDOW_MS, datagram: 10_000 };
+
+type State = "ready" | "draining" | "gone";
+type Targets = readonly State[];
+const leg = (target: number): LegId => 0x10000 + target;
+
+/** The owners of slots; those of a table that nothing changed are the same array, as the table cache has it. */
+function ownersOf(targets: Targets): Uint32Array {
+  const ready = targets.flatMap((state, index) => (state === "ready" ? [index] : []));
+  const candidates = ready.map((index) => ({ key: `pod-${index}`, weight: 1 }));
+  return Uint32Array.from(lookupTable(candidates, SIZE), (at) => leg(ready[at] ?? 0));
+}
+
+interface Known {
+  readonly leg: LegId;
+  untilMs: number;
+}
+
+/** One gateway instance: the proxy's memory, and what the rules of proxy/nft/kept-flows.ts do with a packet. */
+class Instance {
+  #history: History | undefined;
+  readonly #known = new Map<number, Known>();
+  readonly #room: number;
+  #refusedMs: number | undefined;
+  #refused = false;
+
+  constructor(room: number) {
+    this.#room = room;
+  }
+
+  get moved(): MovedSlots | undefined {
+    return this.#history?.moved.connection;
+  }
+
+  /** A pass of the proxy. */
+  pass(slots: Uint32Array, serving: (leg: LegId) => boolean, nowMs: number): void {
+    for (const [flow, { untilMs }] of this.#known) if (untilMs <= nowMs) this.#known.delete(flow);
+    if (this.#refused) this.#refusedMs = nowMs;
+    this.#refused = false;
+    const kept = new Set([...this.#known.values()].map((known) => known.leg));
+    const refused = this.#refusedMs === undefined ? {} : { refusedMs: this.#refusedMs };
+    const table = { hash: "tuple" as const, slots };
+    this.#history = nextHistory(this.#history, table, { nowMs, windowMs, serving, kept, ...refused });
+  }
+
+  /** The proxy was killed: a new one reads the kernel (see recover.ts). */
+  restart(nowMs: number): void {
+    const known = this.#history;
+    const moved = known?.moved.connection;
+    if (known === undefined) return;
+    const origins = new Set(Array.from({ length: TARGETS }, (_, target) => leg(target)));
+    const until = new Float64Array(SIZE).fill(nowMs + WINDOW_MS);
+    const connection = moved && { legs: moved.legs, until, origins };
+    this.#history = { ...known, moved: connection ? { connection } : {} };
+  }
+
+  /** @returns where a packet goes; undefined when it is dropped. */
+  packet(flow: number, begins: boolean, serving: (leg: LegId) => boolean, nowMs: number): LegId | undefined {
+    const slot = flow % SIZE;
+    const owner = this.#history?.slots[slot];
+    const former = this.moved?.legs[slot] ?? 0;
+    if (former === 0) return owner;
+    const known = this.#known.get(flow);
+    if (known !== undefined && known.untilMs > nowMs) {
+      known.untilMs = nowMs + WINDOW_MS;
+      if (serving(known.leg)) return known.leg;
+      this.#known.delete(flow);
+      return undefined;
+    }
+    if (former === SETTLED_MARK) return owner;
+    const to = begins ? (owner ?? former) : former;
+    if (this.#known.size < this.#room) {
+      this.#known.set(flow, { leg: to, untilMs: nowMs + WINDOW_MS });
+      return to;
+    }
+    this.#refused = true;
+    return former;
+  }
+}
+
+const change = fc.record({
+  what: fc.constant("change" as const),
+  target: fc.nat(TARGETS - 1),
+  state: fc.constantFrom<State>("ready", "draining", "gone"),
+});
+const step = fc.oneof(
+  { weight: 4, arbitrary: change },
+  { weight: 3, arbitrary: fc.record({ what: fc.constant("begin" as const), flow: fc.nat(400) }) },
+  { weight: 2, arbitrary: fc.constant({ what: "wait" as const }) },
+  { weight: 1, arbitrary: fc.constant({ what: "restart" as const }) },
+);
+
+/** Runs steps on one instance. Every live flow sends with each wait. @returns flows that left a target that lived. */
+function run(steps: readonly (typeof step extends fc.Arbitrary<infer T> ? T : never)[], room: number) {
+  const instance = new Instance(room);
+  const targets: State[] = ["ready", "ready", "ready", "gone", "gone", "gone"];
+  const flows = new Map<number, LegId>();
+  const serving = (id: LegId): boolean => targets[id - 0x10000] !== "gone";
+  let nowMs = 0;
+  const broken: number[] = [];
+  const late: number[] = [];
+  let slots = ownersOf(targets);
+  instance.pass(slots, serving, nowMs);
+  const send = (): void => {
+    for (const [flow, home] of flows) {
+      if (instance.packet(flow, false, serving, nowMs) !== home) {
+        broken.push(flow);
+        flows.delete(flow);
+      }
+    }
+  };
+  for (const now of steps) {
+    if (now.what === "change") {
+      const others = targets.filter((state, index) => state === "ready" && index !== now.target);
+      if (now.state !== "ready" && others.length === 0) continue;
+      if (targets[now.target] !== now.state) {
+        targets[now.target] = now.state;
+        // Its flows are dead, also if it comes back.
+        for (const [flow, home] of flows) if (!serving(home)) flows.delete(flow);
+        const next = ownersOf(targets);
+        if (next.some((owner, slot) => owner !== slots[slot])) slots = next;
+      }
+    } else if (now.what === "begin" && !flows.has(now.flow)) {
+      const to = instance.packet(now.flow, true, serving, nowMs);
+      if (to !== undefined) flows.set(now.flow, to);
+      if (to !== slots[now.flow % SIZE]) late.push(now.flow);
+    } else if (now.what === "wait") nowMs += ROUND_MS;
+    else instance.restart(nowMs);
+    instance.pass(slots, serving, nowMs);
+    // Silent while changes follow each other: so several of them meet flows that nobody has seen since.
+    if (now.what === "wait") send();
+  }
+  send();
+  return { broken, late, instance, flows, slots, serving, nowMs };
+}
+
+describe("moved slots", () => {
+  it("no established flow whose target lives ever changes target, whatever changes, and new ones go to the owner at once", () => {
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 5, maxLength: 60 }), (steps) => {
+        const { broken, late } = run(steps, Number.POSITIVE_INFINITY);
+        expect(broken).toEqual([]);
+        // But for a flow whose number was used before, by one that is still known.
+        const begun = steps.flatMap((now) => (now.what === "begin" ? [now.flow] : []));
+        expect(late.filter((flow) => begun.filter((other) => other === flow).length === 1)).toEqual([]);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("without room for a single flow nothing breaks either, while flows are learned", () => {
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 5, maxLength: 60 }), fc.nat(3), (steps, room) => {
+        // One change of each slot: without room nobody can remember which of two former owners a flow has.
+        const once = steps.filter((now) => now.what !== "change");
+        const [first] = steps.filter((now) => now.what === "change" && now.state !== "gone");
+        const at = Math.floor(once.length / 2);
+        const all = first === undefined ? once : [...once.slice(0, at), first, ...once.slice(at)];
+        expect(run(all, room).broken).toEqual([]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("are forgotten when their flows have ended", () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+        const { instance, slots, serving, nowMs } = run(steps, Number.POSITIVE_INFINITY);
+        for (let later = 1; later <= 3; later++) instance.pass(slots, serving, nowMs + later * 2 * WINDOW_MS);
+        expect(instance.moved).toBeUndefined();
+      }),
+    );
+  });
+
+  it("control: by the table alone flows break", () => {
+    const begin = Array.from({ length: 200 }, (_, flow) => ({ what: "begin" as const, flow }));
+    const targets: State[] = ["ready", "ready", "ready", "gone", "gone", "gone"];
+    const before = ownersOf(targets);
+    const after = ownersOf([...targets.slice(0, 3), "ready", "gone", "gone"]);
+    expect(begin.filter(({ flow }) => before[flow % SIZE] !== after[flow % SIZE]).length).toBeGreaterThan(20);
+  });
+});
+
+describe("histories", () => {
+  const serving = (): boolean => true;
+  const table = (...slots: number[]) => ({ hash: "tuple" as const, slots: Uint32Array.from(slots) });
+  const at = (nowMs: number, more: object = {}) => ({ nowMs, windowMs, serving, ...more });
+
+  it("are the same object while nothing is different", () => {
+    const first = nextHistory(undefined, table(1, 2, 3), at(0));
+    expect(nextHistory(first, first, at(1_000_000))).toBe(first);
+  });
+
+  it("keep the first former owner through further changes, for a window after the last", () => {
+    const first = nextHistory(undefined, table(1, 2, 3), at(0));
+    const second = nextHistory(first, table(9, 2, 3), at(1000));
+    const third = nextHistory(second, table(8, 2, 3), at(2000));
+    expect(third.moved.connection?.legs).toEqual(Uint32Array.of(1, 0, 0));
+    expect(nextEndMs(third, at(2000))).toBe(2000 + windowMs.datagram);
+    const settled = nextHistory(third, third, at(2000 + WINDOW_MS));
+    expect(settled.moved.connection?.legs).toEqual(Uint32Array.of(SETTLED_MARK, 0, 0));
+    expect(hasSettled(settled)).toBe(true);
+    // Flows are kept at one of its former owners: the exception stays.
+    const kept = (...legs: number[]) => at(2000 + WINDOW_MS, { kept: new Set(legs) });
+    expect(nextHistory(settled, settled, kept(9)).moved.connection).toBeDefined();
+    expect(nextHistory(settled, settled, kept(5)).moved).toEqual({});
+  });
+
+  it("learn longer where flows found no room", () => {
+    const first = nextHistory(undefined, table(1), at(0));
+    const second = nextHistory(first, table(2), at(0));
+    const late = { ...at(WINDOW_MS), refusedMs: WINDOW_MS - 1 };
+    expect(nextHistory(second, second, late).moved.connection?.legs).toEqual(Uint32Array.of(1));
+    expect(nextEndMs(second, late)).toBe(WINDOW_MS - 1 + windowMs.datagram);
+  });
+
+  it("are forgotten with another size or other fields to hash", () => {
+    const first = nextHistory(undefined, table(1, 2, 3), at(0));
+    expect(nextHistory(first, table(1, 2), at(0)).moved).toEqual({});
+    expect(nextHistory(first, { ...table(9, 2, 3), hash: "source" }, at(0)).moved).toEqual({});
+  });
+});
