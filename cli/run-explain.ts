@@ -1,6 +1,9 @@
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import pino from "pino";
 import type { Protocol } from "#shared/api/routes.ts";
-import { familyOf, type Ip, parseIp } from "#shared/net/ip.ts";
+import { type Endpoint, endpointText, parseEndpoint } from "#shared/net/endpoint.ts";
+import { familyOf, type Ip } from "#shared/net/ip.ts";
 import { ATTACH_KINDS, attach } from "#shared/resolve/attach.ts";
 import { resolveIntent } from "#shared/resolve/intent.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
@@ -8,6 +11,7 @@ import { type Location, locate, type Packet } from "#shared/resolve/locate.ts";
 import { TableCache } from "#shared/resolve/tables.ts";
 import { DirectoryStore } from "#shared/store/directory-store.ts";
 import { labFolder } from "../lab/lab-folder.ts";
+import { askInstances, exception, type InstanceAnswer } from "./ask-instances.ts";
 
 export interface ExplainOptions {
   readonly from: string;
@@ -16,6 +20,8 @@ export interface ExplainOptions {
   readonly manifests?: string;
   readonly state?: string;
   readonly lab: string;
+  /** Run folders of instances to be asked; those of the lab when absent. */
+  readonly runDir?: readonly string[];
   readonly json?: boolean;
 }
 
@@ -24,16 +30,12 @@ class QuestionError extends Error {
   override readonly name = "QuestionError";
 }
 
-function endpoint(option: string, text: string): { readonly address: Ip; readonly port: number } {
-  const match = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text);
-  const address = parseIp(match?.[1] ?? match?.[2] ?? "");
-  const port = Number(match?.[3]);
-  if (address === undefined || port > 65535) {
-    throw new QuestionError(
-      `${option} ${JSON.stringify(text)} must be ADDRESS:PORT, for example 192.0.2.1:40000 or [2001:db8::1]:40000`,
-    );
-  }
-  return { address, port };
+function endpoint(option: string, text: string): Endpoint {
+  const found = parseEndpoint(text);
+  if (found !== undefined) return found;
+  throw new QuestionError(
+    `${option} ${JSON.stringify(text)} must be ADDRESS:PORT, for example 192.0.2.1:40000 or [2001:db8::1]:40000`,
+  );
 }
 
 const PROTOCOL: Readonly<Record<ExplainOptions["protocol"], Protocol>> = { tcp: "TCP", udp: "UDP", sctp: "SCTP" };
@@ -45,7 +47,12 @@ export async function runExplain(options: ExplainOptions, print: (text: string) 
     const answers = (await intents(options)).filter((intent) => intent.vips.includes(packet.destination));
     const answer = answers.map((intent) => ({ intent, location: locate(intent, packet) }));
     const found = answer.find(({ location }) => location.kind === "target") ?? answer[0];
-    print(options.json ? `${JSON.stringify(asJson(packet, found), null, 2)}\n` : asText(packet, found));
+    const instances = await askInstances(packet, instanceFolders(options));
+    print(
+      options.json
+        ? `${JSON.stringify(asJson(packet, found, instances), null, 2)}\n`
+        : asText(packet, found, instances),
+    );
     return found?.location.kind === "target" ? 0 : 1;
   } catch (error) {
     if (!(error instanceof QuestionError)) throw error;
@@ -69,6 +76,14 @@ function question({ from, to, protocol }: ExplainOptions): Packet {
     destinationPort: destination.port,
     protocol: PROTOCOL[protocol],
   };
+}
+
+/** In a lab each node of a gateway has a run folder of its own. */
+function instanceFolders({ runDir, lab, manifests }: ExplainOptions): readonly string[] {
+  if (runDir !== undefined) return runDir;
+  if (manifests !== undefined) return [];
+  const { runs } = labFolder(lab);
+  return existsSync(runs) ? readdirSync(runs).map((node) => join(runs, node)) : [];
 }
 
 async function intents(options: ExplainOptions): Promise<readonly Intent[]> {
@@ -103,7 +118,7 @@ interface Answer {
 
 const hex = (value: number): string => `0x${value.toString(16).padStart(8, "0")}`;
 
-function asJson(packet: Packet, answer: Answer | undefined): unknown {
+function asJson(packet: Packet, answer: Answer | undefined, instances: readonly InstanceAnswer[]): unknown {
   if (answer === undefined) return { packet, result: "not-a-vip" };
   const { intent, location } = answer;
   return {
@@ -132,13 +147,13 @@ function asJson(packet: Packet, answer: Answer | undefined): unknown {
           mode: intent.mode,
         }
       : {}),
+    instances,
   };
 }
 
-const at = (address: Ip, port: number): string =>
-  familyOf(address) === 4 ? `${address}:${port}` : `[${address}]:${port}`;
+const at = (address: Ip, port: number): string => endpointText({ address, port });
 
-function asText(packet: Packet, answer: Answer | undefined): string {
+function asText(packet: Packet, answer: Answer | undefined, instances: readonly InstanceAnswer[]): string {
   const lines: [string, string][] = [
     [
       "flow",
@@ -149,6 +164,7 @@ function asText(packet: Packet, answer: Answer | undefined): string {
     lines.push(["result", `${packet.destination} is not a VIP of any Gateway: it is not attracted and not balanced`]);
   } else {
     lines.push(["gateway", answer.intent.gateway], ...explanation(packet, answer));
+    lines.push(...instances.flatMap((instance) => exception(instance)));
   }
   return lines.map(([name, value]) => `${`${name}:`.padEnd(10)}${value}\n`).join("");
 }

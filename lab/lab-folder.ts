@@ -38,9 +38,13 @@ export class LabFolder {
   get pods(): string {
     return join(this.root, "run", "pods");
   }
+  /** Holds the run folder of each node. */
+  get runs(): string {
+    return join(this.root, "run");
+  }
   /** Sockets and pids of a node's processes. */
   run(node: string): string {
-    return join(this.root, "run", node);
+    return join(this.runs, node);
   }
   log(node: string, process: string): string {
     return join(this.root, "logs", `${node}-${process}.log`);

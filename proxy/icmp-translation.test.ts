@@ -6,7 +6,9 @@ import type { Intent, Leg } from "#shared/resolve/intent-types.ts";
 import { locate } from "#shared/resolve/locate.ts";
 import { type Endpoints, icmpError, internetSum, transportPacket } from "../test/support/icmp-packets.ts";
 import { intentOf, scenario } from "../test/support/scenario.ts";
-import { translateIcmpError } from "./icmp-translation.ts";
+import { translateIcmpError as translate } from "./icmp-translation.ts";
+import { NO_MOVES } from "./moves/moves.ts";
+import { whereabouts } from "./moves/whereabouts.ts";
 
 const VIP = { 4: "198.51.100.10", 6: "2001:db8:100::10" } as const;
 const CLIENT = { 4: "203.0.113.7", 6: "2001:db8:c::7" } as const;
@@ -19,6 +21,9 @@ let intent: Intent;
 beforeAll(async () => {
   intent = await intentOf(scenario({ mode: "NAT", targetPort: 80 }));
 });
+
+const translateIcmpError = (intent: Intent, packet: Uint8Array) =>
+  translate(intent, packet, (about) => whereabouts(intent, NO_MOVES, about, () => undefined).leg);
 
 type Family = 4 | 6;
 const PROTOCOL = { 6: "TCP", 17: "UDP" } as const;

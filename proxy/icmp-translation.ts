@@ -2,8 +2,8 @@ import type { Protocol } from "#shared/api/routes.ts";
 import { RETURN_MARK } from "#shared/instance/marks.ts";
 import { addressBytes } from "#shared/kernel/address-bytes.ts";
 import type { Family, Ip } from "#shared/net/ip.ts";
-import type { Flow, Intent } from "#shared/resolve/intent-types.ts";
-import { locate } from "#shared/resolve/locate.ts";
+import type { Flow, Intent, Leg } from "#shared/resolve/intent-types.ts";
+import type { Packet } from "#shared/resolve/locate.ts";
 import { checksum, updatedChecksum } from "./checksum.ts";
 import { addressWidth, type IcmpError, parseIcmpError, pseudoHeader6, type Refusal } from "./icmp-packet.ts";
 
@@ -38,18 +38,20 @@ interface EndPoint {
   readonly port: number;
 }
 
+/** The leg that a flow's packets go to, where a packet begins no flow. */
+export type LegOf = (packet: Packet) => Leg | undefined;
+
 /** The target that an error about one of its replies (VIP to client) belongs to. */
-function targetOf(intent: Intent, { family, quote }: IcmpError): EndPoint | undefined {
-  const location = locate(intent, {
+function targetOf({ family, quote }: IcmpError, legOf: LegOf): EndPoint | undefined {
+  const leg = legOf({
     source: quote.destination,
     destination: quote.source,
     sourcePort: quote.destinationPort,
     destinationPort: quote.sourcePort,
     protocol: quote.protocol,
   });
-  if (location.kind !== "target") return undefined;
-  const address = location.leg.addresses[family];
-  return address === undefined ? undefined : { address, port: location.leg.port ?? quote.sourcePort };
+  const address = leg?.addresses[family];
+  return address === undefined ? undefined : { address, port: leg?.port ?? quote.sourcePort };
 }
 
 /** The VIP's port for which a flow's leg translates to `port` of the target; undefined when it does not. */
@@ -75,7 +77,7 @@ function vipOf(
     const [address] = flow.vips;
     const table = flow.table === undefined ? undefined : intent.tables.get(flow.table);
     if (flow.family !== family || address === undefined || !flow.protocols.includes(protocol)) continue;
-    for (const id of table?.legs ?? []) {
+    for (const id of [...(table?.legs ?? []), ...flow.draining]) {
       const leg = intent.legs.get(id);
       const port = leg?.addresses[family] === target ? vipPort(flow, leg.port, targetPort) : undefined;
       if (port !== undefined) return { address, port };
@@ -152,14 +154,14 @@ function assemble(error: IcmpError, source: Ip, destination: Ip): Uint8Array {
  * Translates an ICMP error that was delivered to this instance. Pure, and total: any bytes give an answer.
  * @param packet from its IP header on.
  */
-export function translateIcmpError(intent: Intent, packet: Uint8Array): Translation {
+export function translateIcmpError(intent: Intent, packet: Uint8Array, legOf: LegOf): Translation {
   const error = parseIcmpError(packet);
   if (typeof error === "string") return { kind: "dropped", reason: error };
   const { family, quote } = error;
   if (quote.source !== error.destination) return { kind: "dropped", reason: "wrong-receiver" };
   if (error.hops < 2) return { kind: "dropped", reason: "hops-exceeded" };
   if (intent.vips.includes(error.destination)) {
-    const target = targetOf(intent, error);
+    const target = targetOf(error, legOf);
     if (target === undefined) return { kind: "dropped", reason: "no-flow" };
     rewriteQuote(error, { side: "source", ...target });
     return { kind: "to-target", packet: assemble(error, error.source, target.address), mark: 0 };

@@ -2,11 +2,13 @@ import { openRawIcmp, type RawIcmp } from "#shared/kernel/raw-icmp.ts";
 import { FAMILIES, type Family } from "#shared/net/ip.ts";
 import type { Log } from "#shared/process/log.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
-import { type DropReason, translateIcmpError } from "./icmp-translation.ts";
+import { type DropReason, type LegOf, translateIcmpError } from "./icmp-translation.ts";
 
 export interface IcmpTranslatorOptions {
   /** What is in force now; undefined: nothing. */
   readonly intent: () => Intent | undefined;
+  /** Where the packets of a flow go. */
+  readonly legOf: LegOf;
   readonly log: Log;
   readonly signal: AbortSignal;
   /** Errors translated in a second and family; what is over it is dropped and counted. Default 1000. */
@@ -106,7 +108,7 @@ class Translator implements IcmpTranslator {
   #packet(socket: RawIcmp, packet: Uint8Array): void {
     const intent = this.#options.intent();
     if (intent?.mode !== "NAT") return;
-    const translation = translateIcmpError(intent, packet);
+    const translation = translateIcmpError(intent, packet, this.#options.legOf);
     if (translation.kind === "dropped") {
       this.#drop(translation.reason);
       return;

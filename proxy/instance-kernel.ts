@@ -7,7 +7,7 @@ import { KernelNotFoundError } from "#shared/kernel/kernel-error.ts";
 import { type Link, listLinks } from "#shared/kernel/links.ts";
 import { type NetlinkSocket, openNetfilter, openNetlink } from "#shared/kernel/netlink-socket.ts";
 import { readSysctl, withNetns, writeSysctl } from "#shared/kernel/network-namespace.ts";
-import { listCounters, listNumberMap } from "#shared/kernel/nftables-dump.ts";
+import { listCounters, listNumberMap, lookUpNumber } from "#shared/kernel/nftables-dump.ts";
 import { rulesetGeneration } from "#shared/kernel/nftables-generation.ts";
 import { planAddresses } from "#shared/kernel/plan-addresses.ts";
 import { planRoutes } from "#shared/kernel/plan-routes.ts";
@@ -317,6 +317,11 @@ export class InstanceKernel {
       if (error instanceof NftNotFoundError) return undefined;
       throw error;
     }
+  }
+
+  /** The leg at which the fast path keeps the flow with this hash. */
+  keptAt(intent: Intent, family: Family, hash: number): LegId | undefined {
+    return lookUpNumber(this.#netfilter, "netdev", TABLE, keptName(intent, family), hash);
   }
 
   /** How many flows are kept at each leg. */

@@ -1,4 +1,5 @@
 import { type ProcessOptions, runProcess } from "#shared/process/process.ts";
+import { answerFlow } from "./flow-question.ts";
 import { proxyMetrics } from "./metrics.ts";
 import { runProxy } from "./run-proxy.ts";
 
@@ -14,6 +15,7 @@ export function main(options: ProxyMainOptions): Promise<void> {
       ready: () => proxy.ready(),
       status: () => proxy.status(),
       metrics: () => proxyMetrics(proxy.status()),
+      questions: { "/flow": (query) => answerFlow(query, (packet) => proxy.locate(packet)) },
       done: proxy.done,
     };
   });

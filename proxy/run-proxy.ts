@@ -9,12 +9,15 @@ import { ATTACH_KINDS, attach } from "#shared/resolve/attach.ts";
 import type { Attachments } from "#shared/resolve/attachment-types.ts";
 import { resolveIntent } from "#shared/resolve/intent.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
+import type { Packet } from "#shared/resolve/locate.ts";
 import { TableCache } from "#shared/resolve/tables.ts";
 import type { ObjectStore, ObjectView } from "#shared/store/object-store.ts";
 import { carried, Drain, type DrainEnd } from "./drain.ts";
 import { type IcmpTranslator, openIcmpTranslator } from "./icmp-translator.ts";
 import { InstanceKernel } from "./instance-kernel.ts";
 import { FlowKeeper } from "./moves/flow-keeper.ts";
+import { type Moves, NO_MOVES } from "./moves/moves.ts";
+import { type Whereabouts, whereabouts } from "./moves/whereabouts.ts";
 import { fastPath } from "./nft/fast-path.ts";
 import { slowPath } from "./nft/slow-path.ts";
 import { type ProxyStatus, programmedOf, statusOf } from "./report.ts";
@@ -47,6 +50,8 @@ export interface RunningProxy {
   /** True once the kernel has held what the objects ask for. */
   ready(): boolean;
   status(): ProxyStatus;
+  /** Where the packets of a flow go, now; undefined while nothing is programmed. */
+  locate(packet: Packet): Whereabouts | undefined;
 }
 
 /** The proxy of one gateway instance: keeps the kernel's tables, routes and rules as the objects want them. */
@@ -69,6 +74,8 @@ class ProxyProcess implements RunningProxy {
   /** Which routes attach where; kept while nothing but targets changes. */
   #attachments: Attachments | undefined;
   #intent: Intent | undefined;
+  /** What is moved of its tables. */
+  #moves: Moves = NO_MOVES;
   /** Interfaces of the instance that were there when the kernel was last programmed. */
   #interfaces: ReadonlySet<string> = new Set();
   #generation = 0;
@@ -83,7 +90,12 @@ class ProxyProcess implements RunningProxy {
     this.#options = options;
     this.#kernel = new InstanceKernel(options.log);
     this.#keeper = new FlowKeeper(this.#kernel, () => performance.now());
-    this.#icmp = openIcmpTranslator({ intent: () => this.#intent, log: options.log, signal: this.#life.signal });
+    this.#icmp = openIcmpTranslator({
+      intent: () => this.#intent,
+      legOf: (packet) => this.locate(packet)?.leg,
+      log: options.log,
+      signal: this.#life.signal,
+    });
   }
 
   ready(): boolean {
@@ -102,6 +114,12 @@ class ProxyProcess implements RunningProxy {
       this.#icmp.counts(),
       this.#keeper.status(),
     );
+  }
+
+  locate(packet: Packet): Whereabouts | undefined {
+    const intent = this.#intent;
+    if (intent === undefined) return undefined;
+    return whereabouts(intent, this.#moves, packet, (family, hash) => this.#kernel.keptAt(intent, family, hash));
   }
 
   async start(): Promise<void> {
@@ -168,6 +186,7 @@ class ProxyProcess implements RunningProxy {
     const tables = [slowPath(intent, next.moves), fastPath(intent, environment, next.moves)];
     const transactions = this.#kernel.applyTables(tables);
     const againMs = this.#keeper.applied(next);
+    this.#moves = next.moves;
     if (foreign && transactions > 0) log.warn({ transactions }, "the ruleset was changed by somebody else; repaired");
     this.#intent = intent;
     this.#interfaces = new Set(environment.interfaces.keys());

@@ -119,11 +119,14 @@ export function hashExpression(fields: Fields, flow: Flow, size: number, seed: n
   return `jhash ${flow.hash === "source" ? source : tuple} mod ${size} seed 0x${seed.toString(16)}`;
 }
 
+/** How many hashes there are by which kept flows are known: the most that nft's hash can be scaled to. */
+export const KEPT_HASHES = 0xffffffff;
+
 /** Added to the seed of the flow's hash, so that nothing is alike in the slot and in what a flow is known by. */
 const KEPT_SEED: Readonly<Record<FlowClass, number>> = { connection: 0x9e3779b9, datagram: 0x3c6ef372 };
 
 /** Seed of the hash by which kept flows of a class are known. */
-function keptSeed(flowClass: FlowClass, seed: number): number {
+export function keptSeed(flowClass: FlowClass, seed: number): number {
   return (seed + KEPT_SEED[flowClass]) >>> 0;
 }
 
@@ -133,5 +136,5 @@ function keptSeed(flowClass: FlowClass, seed: number): number {
  */
 export function keptExpression(fields: Fields, flowClass: FlowClass, seed: number): string {
   const tuple = [fields.hashed.addresses, fields.sourcePort, fields.destinationPort].join(" . ");
-  return `jhash ${tuple} mod 4294967295 seed 0x${keptSeed(flowClass, seed).toString(16)}`;
+  return `jhash ${tuple} mod ${KEPT_HASHES} seed 0x${keptSeed(flowClass, seed).toString(16)}`;
 }

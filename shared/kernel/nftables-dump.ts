@@ -16,7 +16,9 @@ const NFT_OBJECT_COUNTER = 1;
 const OBJ = { table: 1, name: 2, type: 3, data: 4 } as const;
 const COUNTER = { bytes: 1, packets: 2 } as const;
 const LIST = { table: 1, set: 2, elements: 3 } as const;
+const LIST_ELEM = 1;
 const ELEM = { key: 1, data: 2 } as const;
+const DATA_VALUE = 1;
 const ATTRIBUTE_BYTES = 4;
 const TYPE_MASK = 0x3fff;
 
@@ -96,6 +98,34 @@ export function listNumberMap(netfilter: NetlinkSocket, family: NftFamily, table
     at += part.length;
   }
   return pairs;
+}
+
+/** The value of one element of such a map; undefined when there is none. Costs one system call. */
+export function lookUpNumber(
+  netfilter: NetlinkSocket,
+  family: NftFamily,
+  table: string,
+  name: string,
+  key: number,
+): number | undefined {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, key, true);
+  const request = {
+    type: NFT_MSG_GETSETELEM,
+    flags: 0,
+    describe: () => `element ${key} of the nftables map ${family} ${table} ${name}`,
+    write: (writer: MessageWriter) =>
+      void header(writer, family)
+        .attributeString(LIST.table, table)
+        .attributeString(LIST.set, name)
+        .nested(LIST.elements, () =>
+          writer.nested(LIST_ELEM, () => writer.nested(ELEM.key, () => writer.attribute(DATA_VALUE, bytes))),
+        ),
+  };
+  const [pairs = []] = orNothing(() => [
+    netfilter.query(request, ({ payload }) => numbersOf(parseAttributes(payload, NFGENMSG_BYTES).bytes(LIST.elements))),
+  ]);
+  return pairs[1];
 }
 
 /** Walks attributes in place: there may be a hundred thousand elements. */

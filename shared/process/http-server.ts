@@ -20,6 +20,8 @@ export interface Endpoints {
   readonly status: () => unknown;
   /** GET /metrics: Prometheus text format. */
   readonly metrics?: () => string;
+  /** Further paths, answered in JSON; undefined: the question makes no sense. */
+  readonly questions?: Readonly<Record<string, (query: URLSearchParams) => unknown>>;
 }
 
 interface Answer {
@@ -36,6 +38,18 @@ interface Answer {
 
 const text = (status: Answer["status"], body: string): Answer => ({ status, type: "text/plain", body: `${body}\n` });
 
+function question(target: string, questions: NonNullable<Endpoints["questions"]>): Answer {
+  const [path = "", query = ""] = target.split("?");
+  const ask = Object.hasOwn(questions, path) ? questions[path] : undefined;
+  if (ask === undefined) {
+    const paths = ["/livez", "/readyz", "/status", "/metrics", ...Object.keys(questions)];
+    return text("404 Not Found", `here are ${paths.join(", ")}`);
+  }
+  const found = ask(new URLSearchParams(query));
+  if (found === undefined) return text("400 Bad Request", `${path} cannot be answered with ${JSON.stringify(query)}`);
+  return { status: "200 OK", type: "application/json", body: `${JSON.stringify(found)}\n` };
+}
+
 function answer(requestLine: string, endpoints: Endpoints): Answer {
   const [method, target, version] = requestLine.split(" ");
   if (version === undefined || !version.startsWith("HTTP/1.")) return text("400 Bad Request", "this is HTTP/1.1");
@@ -51,7 +65,7 @@ function answer(requestLine: string, endpoints: Endpoints): Answer {
       if (endpoints.metrics === undefined) return text("404 Not Found", "no metrics here");
       return { status: "200 OK", type: "text/plain; version=0.0.4", body: endpoints.metrics() };
     default:
-      return text("404 Not Found", "here are /livez, /readyz, /status and /metrics");
+      return question(target ?? "", endpoints.questions ?? {});
   }
 }
 

@@ -1,7 +1,10 @@
 import pino from "pino";
-import type { Intent } from "#shared/resolve/intent-types.ts";
+import type { Intent, Leg } from "#shared/resolve/intent-types.ts";
+import type { Packet } from "#shared/resolve/locate.ts";
 import { openIcmpTranslator } from "../../proxy/icmp-translator.ts";
 import { InstanceKernel } from "../../proxy/instance-kernel.ts";
+import { NO_MOVES } from "../../proxy/moves/moves.ts";
+import { whereabouts } from "../../proxy/moves/whereabouts.ts";
 import { fastPath } from "../../proxy/nft/fast-path.ts";
 import { slowPath } from "../../proxy/nft/slow-path.ts";
 import { intentOf, scenario } from "../support/scenario.ts";
@@ -19,7 +22,8 @@ kernel.applyRouting(intent, devices);
 kernel.applyTables([slowPath(intent), fastPath(intent, environment)]);
 const stop = new AbortController();
 const translated = process.argv[3] === "deaf" ? undefined : intent;
-const translator = openIcmpTranslator({ intent: () => translated, log, signal: stop.signal });
+const legOf = (packet: Packet): Leg | undefined => whereabouts(intent, NO_MOVES, packet, () => undefined).leg;
+const translator = openIcmpTranslator({ intent: () => translated, legOf, log, signal: stop.signal });
 process.stdout.write("up\n");
 process.stdin.on("data", () => process.stdout.write(`${JSON.stringify(translator.counts())}\n`));
 process.stdin.on("end", () => {

@@ -1,14 +1,19 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
+import { ip } from "#shared/net/ip.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
 import { TableCache } from "#shared/resolve/tables.ts";
 import { type TrafficReport, trafficReportSchema } from "../../lab/traffic/report.ts";
 import { FlowKeeper } from "../../proxy/moves/flow-keeper.ts";
+import type { Moves } from "../../proxy/moves/moves.ts";
+import { whereabouts } from "../../proxy/moves/whereabouts.ts";
 import { intentOf, type ScenarioOptions, scenario } from "../support/scenario.ts";
 import { until } from "../support/system-lab.ts";
 import { Testbed } from "../support/testbed.ts";
@@ -19,6 +24,14 @@ const COMMAND = join(import.meta.dirname, "../../bin/causeway");
 const PORT = 8080;
 const HELD = 300;
 const EVERY = Array.from({ length: TARGETS }, (_, index) => index + 1);
+
+const ASK = join(import.meta.dirname, "../support/ask-flows.ts");
+
+/** What the kernel was last programmed with. */
+interface Programmed {
+  readonly intent: Intent;
+  readonly moves: Moves;
+}
 
 type Keeping = Intent["flowKeeping"];
 
@@ -34,8 +47,11 @@ describe("flows and changes of targets", () => {
   let nowMs = 0;
   let cache = new TableCache();
   let keeper: FlowKeeper;
+  let last: Programmed;
+  let folder: string;
 
   beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "cw-"));
     bed = new Testbed({ prefix: "cw-m", targets: TARGETS, vips: Object.values(VIPS) });
     const listening = Array.from({ length: TARGETS }, async (_, index) => {
       const args = ["echo", "--name", `pod-${index + 1}`, "--tcp", String(PORT), "--udp", String(PORT)];
@@ -50,6 +66,7 @@ describe("flows and changes of targets", () => {
   afterAll(() => {
     for (const server of servers) server.kill("SIGKILL");
     bed.close();
+    rmSync(folder, { recursive: true });
   });
 
   function begin(): void {
@@ -73,6 +90,7 @@ describe("flows and changes of targets", () => {
     const intent = { ...resolved, flowKeeping: { ...resolved.flowKeeping, ...keeping } };
     const next = keeper.next(intent);
     bed.program(intent, next.moves);
+    last = { intent, moves: next.moves };
     return keeper.applied(next);
   }
 
@@ -280,5 +298,43 @@ describe("flows and changes of targets", () => {
     const broken = (await reports(held)).flatMap((report) => report.broken ?? []);
     expect(broken.length).toBeGreaterThan(HELD / 3);
     expect(new Set(broken.map(({ target, outcome }) => `${target} ${outcome}`))).toEqual(new Set(["pod-1 reset"]));
+  });
+
+  it("tells where the packets of a flow go as the kernel sends them", async () => {
+    begin();
+    const flows = ([4, 6] as const).flatMap((family) =>
+      Array.from({ length: 80 }, (_, index) => ({
+        protocol: "udp",
+        source: family === 4 ? "192.0.2.1" : "2001:db8:2::1",
+        sourcePort: 20_000 + 2 * index,
+        destination: VIPS[family],
+        destinationPort: PORT,
+      })),
+    );
+    const file = join(folder, "flows.json");
+    const ask = async (asked: typeof flows): Promise<readonly string[]> => {
+      writeFileSync(file, JSON.stringify(asked));
+      return z.array(z.string()).parse(JSON.parse(await bed.run("c", process.execPath, ASK, file)));
+    };
+    const told = (asked: typeof flows, now: Programmed): readonly (string | undefined)[] =>
+      asked.map(({ source, destination, ...ports }) => {
+        const packet = { ...ports, protocol: "UDP" as const, source: ip(source), destination: ip(destination) };
+        const kept = (family: 4 | 6, hash: number) => bed.kernel.keptAt(now.intent, family, hash);
+        return whereabouts(now.intent, now.moves, packet, kept).leg?.target.replace("default/", "");
+      });
+    await program([1, 2, 3]);
+    const before = await ask(flows);
+    await program([2, 3, 4, 5]);
+    expect(told(flows, last)).toEqual(before);
+    expect(await ask(flows)).toEqual(before);
+    // Learned now: the slots settle, and these flows stay.
+    nowMs += 10_001;
+    await program([2, 3, 4, 5]);
+    expect(told(flows, last)).toEqual(before);
+    expect(await ask(flows)).toEqual(before);
+    const others = flows.map((flow) => ({ ...flow, sourcePort: flow.sourcePort + 1 }));
+    const expected = told(others, last);
+    expect(new Set(expected)).toEqual(new Set(["pod-2", "pod-3", "pod-4", "pod-5"]));
+    expect(await ask(others)).toEqual(expected);
   });
 });
