@@ -3,7 +3,35 @@ import { familyOf, type Ip } from "#shared/net/ip.ts";
 import type { Flow, Intent, LegState } from "#shared/resolve/intent-types.ts";
 import type { IcmpCounts } from "./icmp-translator.ts";
 import type { MovesStatus } from "./moves/flow-keeper.ts";
-import { counterName, KEPT_FULL, NO_TARGET, REFUSED_COUNTER, SLOW, STRAY, UNMATCHED } from "./nft/counters.ts";
+import {
+  ANSWERS_LIMITED,
+  CONNECTIONS_LIMITED,
+  counterName,
+  FRAGMENTS_LIMITED,
+  ICMP_ERRORS_LIMITED,
+  KEPT_FULL,
+  NEIGHBOURS_LIMITED,
+  NO_TARGET,
+  REFUSED_COUNTER,
+  SLOW,
+  STRAY,
+  UNMATCHED,
+} from "./nft/counters.ts";
+
+/** The ruleset's counters that are about no service and no target. */
+const COUNTERS = {
+  unmatched: UNMATCHED,
+  noTarget: NO_TARGET,
+  refused: REFUSED_COUNTER,
+  slowPath: SLOW,
+  stray: STRAY,
+  keptFull: KEPT_FULL,
+  fragmentsLimited: FRAGMENTS_LIMITED,
+  answersLimited: ANSWERS_LIMITED,
+  icmpErrorsLimited: ICMP_ERRORS_LIMITED,
+  connectionsLimited: CONNECTIONS_LIMITED,
+  neighboursLimited: NEIGHBOURS_LIMITED,
+} as const;
 
 interface Count {
   readonly packets: number;
@@ -36,11 +64,8 @@ export interface ProxyStatus {
   })[];
   /** Slots that changed hands lately: while their flows are learned, and until those have ended. */
   readonly moves: { readonly learningSlots: number; readonly settledSlots: number };
-  /**
-   * Packets to VIPs that nothing wanted, that found no target, that were refused, that took the slow path, that were stray,
-   * and whose flow found no room to be kept.
-   */
-  readonly counters: Readonly<Record<"unmatched" | "noTarget" | "refused" | "slowPath" | "stray" | "keptFull", Count>>;
+  /** Packets by what befell them other than being forwarded. */
+  readonly counters: Readonly<Record<keyof typeof COUNTERS, Count>>;
   /** ICMP errors about translated flows (NAT mode): passed on, and dropped by reason. */
   readonly icmp: IcmpCounts;
   readonly problems: readonly { readonly object: string; readonly reason: string; readonly message: string }[];
@@ -128,12 +153,17 @@ export function statusOf(
     })),
     moves: { learningSlots, settledSlots },
     counters: {
-      unmatched: count(UNMATCHED),
-      noTarget: count(NO_TARGET),
-      refused: count(REFUSED_COUNTER),
-      slowPath: count(SLOW),
-      stray: count(STRAY),
-      keptFull: count(KEPT_FULL),
+      unmatched: count(COUNTERS.unmatched),
+      noTarget: count(COUNTERS.noTarget),
+      refused: count(COUNTERS.refused),
+      slowPath: count(COUNTERS.slowPath),
+      stray: count(COUNTERS.stray),
+      keptFull: count(COUNTERS.keptFull),
+      fragmentsLimited: count(COUNTERS.fragmentsLimited),
+      answersLimited: count(COUNTERS.answersLimited),
+      icmpErrorsLimited: count(COUNTERS.icmpErrorsLimited),
+      connectionsLimited: count(COUNTERS.connectionsLimited),
+      neighboursLimited: count(COUNTERS.neighboursLimited),
     },
     icmp,
     problems: (intent?.problems ?? []).map(({ object, reason, message }) => ({

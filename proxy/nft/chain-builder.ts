@@ -1,5 +1,5 @@
 import { shortHash } from "#shared/balance/stable-hash.ts";
-import type { BaseChain, Elements, Slots, TableState } from "./table-state.ts";
+import type { BaseChain, Dynamic, Elements, Slots, TableState } from "./table-state.ts";
 
 const SMALLEST_MAP = 1024;
 
@@ -11,7 +11,7 @@ export class TableBuilder {
   readonly #bases = new Map<string, BaseChain>();
   readonly #maps = new Map<string, { kind: "map" | "set"; declaration: string; elements: Map<string, string> }>();
   readonly #luts = new Map<string, Slots>();
-  readonly #dynamic = new Map<string, string>();
+  readonly #dynamic = new Map<string, Dynamic>();
 
   constructor(family: "netdev" | "inet") {
     this.#family = family;
@@ -70,9 +70,9 @@ export class TableBuilder {
     this.#luts.set(name, { slots });
   }
 
-  /** A map whose elements packets make. */
-  dynamic(name: string, declaration: string): void {
-    this.#dynamic.set(name, declaration);
+  /** A map or set whose elements packets make. */
+  dynamic(name: string, kind: Dynamic["kind"], declaration: string): void {
+    this.#dynamic.set(name, { kind, declaration });
   }
 
   finish(): TableState {

@@ -20,3 +20,9 @@ export const SLOW = "slow-path";
 export const STRAY = "stray";
 /** Packets of moved slots whose flow could not be remembered for want of room: they went to the slot's former owner. */
 export const KEPT_FULL = "kept-full";
+/** Packets beyond what their sender may ask of the stack or of the instance, dropped: see `allowances.ts`. */
+export const FRAGMENTS_LIMITED = "fragments-limited";
+export const ANSWERS_LIMITED = "answers-limited";
+export const ICMP_ERRORS_LIMITED = "icmp-errors-limited";
+export const CONNECTIONS_LIMITED = "connections-limited";
+export const NEIGHBOURS_LIMITED = "neighbours-limited";

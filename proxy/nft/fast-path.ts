@@ -3,6 +3,16 @@ import { FAMILIES, type Family, familyOf } from "#shared/net/ip.ts";
 import { type Intent, type Leg, REFUSED } from "#shared/resolve/intent-types.ts";
 import type { FlowClass } from "../moves/flow-moves.ts";
 import { keeps, type Moves, NO_MOVES } from "../moves/moves.ts";
+import {
+  ANSWERS,
+  allowanceChain,
+  FRAGMENTS,
+  ICMP_ERRORS,
+  IS_ECHO_REQUEST,
+  neighbourChain,
+  ownTraffic,
+  type Side,
+} from "./allowances.ts";
 import { TableBuilder } from "./chain-builder.ts";
 import { counterName, REFUSED_COUNTER, SLOW, UNMATCHED } from "./counters.ts";
 import { dispatch } from "./dispatch.ts";
@@ -12,11 +22,10 @@ import { packetFields, quotedFields } from "./match.ts";
 import { forwardTranslation, returnTranslations } from "./return-translation.ts";
 import type { TableState } from "./table-state.ts";
 
-const ICMP_ERRORS = {
+const IS_ICMP_ERROR = {
   4: "icmp type { destination-unreachable, time-exceeded, parameter-problem }",
   6: "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }",
 } as const;
-const ICMP_ECHO = { 4: "icmp type echo-request", 6: "icmpv6 type echo-request" } as const;
 
 /** Families in the words of nftables. */
 export const IP = { 4: "ip", 6: "ip6" } as const;
@@ -32,16 +41,19 @@ export function fastPath(intent: Intent, environment: Environment, moves: Moves 
     (family) => [family, externalChain(builder, intent, environment, moves, family)] as const,
   );
   const inside = FAMILIES.map((family) => [family, serviceChain(builder, intent, environment, family)] as const);
-  const hook = (device: string, chains: typeof outside): void => {
+  const hook = (device: string, side: Side["side"], chains: typeof outside): void => {
     if (!environment.interfaces.has(device)) return;
     builder.base(`ingress-${device}`, {
       hook: `type filter hook ingress device "${device}" priority 0; policy accept;`,
       place: "ingress 0",
-      rules: chains.map(([family, chain]) => ({ match: `meta protocol ${IP[family]}`, chain })),
+      rules: [
+        ...chains.map(([family, chain]) => ({ match: `meta protocol ${IP[family]}`, chain })),
+        { match: "arp operation request", chain: neighbourChain(builder, { side, family: 4 }) },
+      ],
     });
   };
-  for (const device of intent.externalInterfaces) hook(device, outside);
-  for (const { interface: device } of intent.serviceNetworks) hook(device, inside);
+  for (const device of intent.externalInterfaces) hook(device, "link", outside);
+  for (const { interface: device } of intent.serviceNetworks) hook(device, "inside", inside);
   // After what is moved of them: where a change takes several transactions, the exception comes before the rule.
   for (const [name, table] of intent.tables) builder.lut(name, table.slots);
   return builder.finish();
@@ -52,17 +64,29 @@ function tooLarge(builder: TableBuilder, mtu: number | undefined): string[] {
   return mtu === undefined ? [] : [`meta length > ${mtu} ${builder.count(SLOW)} accept`];
 }
 
-/**
+/*
  * What must go to the stack whatever it is. Raw header fields, and masks where nft would compare: each packet passes here,
  * and nft adds no test of the family, which is known already.
  */
-function guards(builder: TableBuilder, family: Family): string[] {
-  const slow = `${builder.count(SLOW)} accept`;
+
+function fragmentGuard(builder: TableBuilder, from: Side): string {
   // A search through IPv6's extension headers costs as much as three rules: not where TCP or UDP comes first.
-  const fragment = family === 4 ? "@nh,48,16 & 0x3fff != 0" : "@nh,48,8 != 17 @nh,48,8 != 6 exthdr frag exists";
-  // Less than two hops left.
-  const hops = `@nh,${family === 4 ? 64 : 56},8 & 0xfe == 0`;
-  return [fragment, hops].map((match) => `${match} ${slow}`);
+  const match = from.family === 4 ? "@nh,48,16 & 0x3fff != 0" : "@nh,48,8 != 17 @nh,48,8 != 6 exthdr frag exists";
+  return `${match} goto ${allowanceChain(builder, FRAGMENTS, from, `${builder.count(SLOW)} accept`)}`;
+}
+
+/** Less than two hops left. */
+function hopsGuard(builder: TableBuilder, intent: Intent, from: Side): string {
+  const { side, family } = from;
+  const match = `@nh,${family === 4 ? 64 : 56},8 & 0xfe == 0`;
+  const slow = `${builder.count(SLOW)} accept`;
+  if (side === "inside") return `${match} ${slow}`;
+  const last = builder.chain("last-hop", [
+    // To the instance itself: routers on the link speak BGP so.
+    `${IP[family]} daddr != ${vips(builder, intent, family)} ${slow}`,
+    `goto ${allowanceChain(builder, ANSWERS, from, slow)}`,
+  ]);
+  return `${match} goto ${last}`;
 }
 
 function vips(builder: TableBuilder, intent: Intent, family: Family): string {
@@ -116,24 +140,23 @@ function externalChain(
     }
     return `meta mark vmap @${flowClass}-legs${family}`;
   };
-  const refused = builder.chain("refused", [
-    builder.count(REFUSED_COUNTER),
-    "meta l4proto tcp reject with tcp reset",
-    "drop",
-  ]);
+  const from: Side = { side: "outside", family };
+  const reset = allowanceChain(builder, ANSWERS, from, "reject with tcp reset");
+  const refused = builder.chain("refused", [builder.count(REFUSED_COUNTER), `meta l4proto tcp goto ${reset}`, "drop"]);
   legs.set(String(REFUSED), `goto ${refused}`);
   const toLeg: Finish = { slot: `meta mark vmap @${name}`, kept };
   // In NAT mode an error must be translated inside as well, which takes user space: it is delivered locally.
   const errors =
     intent.mode === "NAT"
-      ? "accept"
+      ? `goto ${allowanceChain(builder, ICMP_ERRORS, from, "accept")}`
       : `goto ${builder.chain("errors", [...dispatch(builder, intent, family, quotedFields(family), toLeg, moves), "accept"])}`;
   return builder.chain(`external${family}`, [
-    ...guards(builder, family),
+    fragmentGuard(builder, from),
+    hopsGuard(builder, intent, from),
     ...dispatch(builder, intent, family, packetFields(family), toLeg, moves),
-    `${IP[family]} daddr != ${vips(builder, intent, family)} accept`,
-    `${ICMP_ERRORS[family]} ${errors}`,
-    `${ICMP_ECHO[family]} accept`,
+    `${IP[family]} daddr != ${vips(builder, intent, family)} goto ${ownTraffic(builder, { side: "link", family })}`,
+    `${IS_ICMP_ERROR[family]} ${errors}`,
+    `${IS_ECHO_REQUEST[family]} goto ${allowanceChain(builder, ANSWERS, from, "accept")}`,
     builder.count(UNMATCHED),
     "drop",
   ]);
@@ -160,8 +183,10 @@ function serviceChain(builder: TableBuilder, intent: Intent, environment: Enviro
   const outer = smallestMtu(environment, intent.externalInterfaces);
   const services = intent.serviceNetworks.map((network) => network.interface);
   const inner = largestMtu(environment, services);
+  const from: Side = { side: "inside", family };
+  const fragment = fragmentGuard(builder, from);
   const guard = [
-    ...guards(builder, family),
+    hopsGuard(builder, intent, from),
     ...tooLarge(builder, outer !== undefined && outer < inner ? outer : undefined),
   ];
   const least = smallestMtu(environment, services);
@@ -172,8 +197,8 @@ function serviceChain(builder: TableBuilder, intent: Intent, environment: Enviro
       : [];
   const replies = replyRules(builder, intent, environment, family);
   if (intent.mode === "DSR") {
-    const own = `${IP[family]} saddr != ${vips(builder, intent, family)} accept`;
-    return builder.chain(`service${family}`, [own, ...guard, ...clamp, ...replies]);
+    const own = `${IP[family]} saddr != ${vips(builder, intent, family)} goto ${ownTraffic(builder, from)}`;
+    return builder.chain(`service${family}`, [fragment, own, ...guard, ...clamp, ...replies]);
   }
   const reply = builder.chain("reply", replies);
   const address = family === 4 ? "ipv4_addr" : "ipv6_addr";
@@ -187,11 +212,14 @@ function serviceChain(builder: TableBuilder, intent: Intent, environment: Enviro
     (range ? ranges : exact)?.set(key, `goto ${chain}`);
   }
   const key = `${IP[family]} saddr . meta l4proto . th sport`;
+  const toTranslator = `meta mark set 0x${ICMP_MARK.toString(16)} accept`;
   return builder.chain(`service${family}`, [
-    `${ICMP_ERRORS[family]} meta mark set 0x${ICMP_MARK.toString(16)} accept`,
+    fragment,
+    `${IS_ICMP_ERROR[family]} goto ${allowanceChain(builder, ICMP_ERRORS, from, toTranslator)}`,
     ...guard,
     ...clamp,
     `${key} vmap @return${family}`,
     ...(ranges ? [`${key} vmap @return-range${family}`] : []),
+    `goto ${ownTraffic(builder, from)}`,
   ]);
 }

@@ -48,7 +48,9 @@ function render(table: TableState, intent: Intent): string {
     });
     return block(`${kind} ${name}`, [declaration, ...entries]);
   });
-  const dynamic = [...table.dynamic].flatMap(([name, declaration]) => block(`map ${name}`, [declaration]));
+  const dynamic = [...table.dynamic].flatMap(([name, { kind, declaration }]) =>
+    block(`${kind} ${name}`, [declaration]),
+  );
   return [
     `table ${table.family} ${table.name} {`,
     ...[...table.counters].map((name) => `  counter ${name} {}`),

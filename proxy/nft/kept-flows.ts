@@ -25,7 +25,7 @@ export interface Finish {
 export function keptMap(builder: TableBuilder, intent: Intent, family: Family): string {
   const name = keptName(intent, family);
   const { maxFlows } = intent.flowKeeping;
-  builder.dynamic(name, `typeof ${SLOT} : meta mark; size ${maxFlows}; flags dynamic,timeout; timeout 5m;`);
+  builder.dynamic(name, "map", `typeof ${SLOT} : meta mark; size ${maxFlows}; flags dynamic,timeout; timeout 5m;`);
   return name;
 }
 

@@ -75,7 +75,7 @@ class Kernel {
   readonly #chains = new Map<string, string[]>();
   readonly #maps = new Map<string, { kind: "map" | "set"; elements: Map<string, string> }>();
   readonly #luts = new Map<string, Uint32Array>();
-  readonly #dynamic = new Set<string>();
+  readonly #dynamic = new Map<string, "map" | "set">();
   readonly #counters = new Set<string>();
   #made = false;
 
@@ -87,7 +87,7 @@ class Kernel {
       bases: new Map([...this.#bases].map(([name, base]) => [name, { ...base, targets: [...base.targets] }])),
       maps: new Map([...this.#maps].map(([name, map]) => [name, { ...map, elements: new Map(map.elements) }])),
       luts: new Map([...this.#luts].map(([name, slots]) => [name, { slots: Uint32Array.from(slots) }])),
-      dynamic: new Set(this.#dynamic),
+      dynamic: new Map(this.#dynamic),
     };
   }
 
@@ -172,7 +172,7 @@ class Kernel {
   #addMap(kind: "map" | "set", name: string, rest: string): boolean {
     if ([this.#maps, this.#luts, this.#dynamic].some((known) => known.has(name))) return false;
     if (rest.includes("flags dynamic")) {
-      this.#dynamic.add(name);
+      this.#dynamic.set(name, kind);
       return true;
     }
     const size = /typeof @th,0,32 : meta mark; size (\d+);/.exec(rest)?.[1];

@@ -186,11 +186,8 @@ function planRemovals(steps: Steps, table: TableState, actual: ListedTable): voi
   for (const name of chains) object("flush", "chain", name);
   for (const name of chains) object("delete", "chain", name);
   for (const [name, { kind }] of actual.maps) if (!table.maps.has(name)) object("delete", kind, name);
-  const gone = (names: Iterable<string>, kept: { has(name: string): boolean }): void => {
-    for (const name of names) if (!kept.has(name)) object("delete", "map", name);
-  };
-  gone(actual.luts.keys(), table.luts);
-  gone(actual.dynamic, table.dynamic);
+  for (const name of actual.luts.keys()) if (!table.luts.has(name)) object("delete", "map", name);
+  for (const [name, kind] of actual.dynamic) if (!table.dynamic.has(name)) object("delete", kind, name);
   for (const name of actual.counters) if (!table.counters.has(name)) object("delete", "counter", name);
 }
 
@@ -206,7 +203,7 @@ const NOTHING: ListedTable = {
   bases: new Map(),
   maps: new Map(),
   luts: new Map(),
-  dynamic: new Set(),
+  dynamic: new Map(),
 };
 
 /**
@@ -233,8 +230,8 @@ function planTable(steps: Steps, table: TableState, listed: ListedTable | undefi
     );
     planSlots(steps, name, slots, undefined);
   }
-  for (const [name, declaration] of table.dynamic) {
-    if (!actual.dynamic.has(name)) steps.step(BYTES.object, steps.command("add", "map", name, `{ ${declaration} }`));
+  for (const [name, { kind, declaration }] of table.dynamic) {
+    if (!actual.dynamic.has(name)) steps.step(BYTES.object, steps.command("add", kind, name, `{ ${declaration} }`));
   }
   for (const name of table.counters) {
     if (!actual.counters.has(name)) steps.step(BYTES.object, steps.command("add", "counter", name));

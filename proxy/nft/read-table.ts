@@ -33,7 +33,7 @@ const objects = z.object({
           elem: z.array(z.unknown()).default([]),
         })
         .optional(),
-      set: z.object({ ...named, elem: z.array(z.union([z.string(), z.number()])).default([]) }).optional(),
+      set: z.object({ ...named, timeout: z.number().optional(), elem: z.array(z.unknown()).default([]) }).optional(),
       chain: z.object({ ...named, hook: z.string().optional(), prio: z.number().optional() }).optional(),
       rule: z.object({ chain: z.string(), expr: z.array(z.unknown()) }).optional(),
     }),
@@ -41,6 +41,7 @@ const objects = z.object({
 });
 
 const elements = z.array(z.tuple([key, data]));
+const keys = z.array(z.union([z.string(), z.number()]));
 
 const gotoStatement = z.object({ goto: z.object({ target: z.string() }) });
 
@@ -56,16 +57,18 @@ export function readTable(listing: unknown): ListedTable {
   const bases = new Map<string, { place: string; targets: string[] }>();
   const maps = new Map<string, { kind: "map" | "set"; elements: Map<string, string> }>();
   const luts = new Map<string, Slots>();
-  const dynamic = new Set<string>();
+  const dynamic = new Map<string, "map" | "set">();
   const rules: { chain: string; expr: unknown[] }[] = [];
   for (const object of objects.parse(listing).nftables) {
     if (object.counter) counters.add(object.counter.name);
-    if (object.set) {
+    if (object.set?.timeout !== undefined) {
+      dynamic.set(object.set.name, "set");
+    } else if (object.set) {
       const { name, elem } = object.set;
-      maps.set(name, { kind: "set", elements: new Map(elem.map((e) => [setKey(name, e), ""])) });
+      maps.set(name, { kind: "set", elements: new Map(keys.parse(elem).map((e) => [setKey(name, e), ""])) });
     }
     if (object.map?.timeout !== undefined) {
-      dynamic.add(object.map.name);
+      dynamic.set(object.map.name, "map");
     } else if (object.map?.map === "mark") {
       const slots = new Uint32Array(object.map.size ?? 0);
       for (const [slot, leg] of elements.parse(object.map.elem))

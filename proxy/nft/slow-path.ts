@@ -2,6 +2,7 @@ import { ICMP_MARK, RETURN_MARK } from "#shared/instance/marks.ts";
 import { FAMILIES, type Family, familyOf, ipToBigInt } from "#shared/net/ip.ts";
 import { type Intent, type Leg, REFUSED } from "#shared/resolve/intent-types.ts";
 import { keeps, type Moves, NO_MOVES } from "../moves/moves.ts";
+import { tooBigAnswers } from "./allowances.ts";
 import { TableBuilder } from "./chain-builder.ts";
 import { counterName, REFUSED_COUNTER, STRAY, UNMATCHED } from "./counters.ts";
 import { dispatch } from "./dispatch.ts";
@@ -60,7 +61,7 @@ export function slowPath(intent: Intent, moves: Moves = NO_MOVES): TableState {
   builder.base("output", {
     hook: "type route hook output priority -150; policy accept;",
     place: "output -150",
-    rules: [{ match: "", chain: builder.chain("output", output()) }],
+    rules: [{ match: "", chain: builder.chain("output", output(builder)) }],
   });
   // After what is moved of them: where a change takes several transactions, the exception comes before the rule.
   for (const [name, table] of intent.tables) builder.lut(name, table.slots);
@@ -171,9 +172,10 @@ function forward(builder: TableBuilder, intent: Intent): string {
 }
 
 /** Replies that the stack makes itself: from the VIP, to the router. */
-function output(): string[] {
+function output(builder: TableBuilder): string[] {
   const back = `meta mark set ${hexMark(RETURN_MARK)}`;
   return [
+    ...FAMILIES.map((family) => tooBigAnswers(builder, family)),
     // The kernel answers with an address of the interface; the client knows the VIP only.
     `icmp type { destination-unreachable, time-exceeded } @th,192,32 @quoted4 ip saddr set @th,192,32 ${back} accept`,
     `icmpv6 type { destination-unreachable, packet-too-big, time-exceeded } @th,256,128 @quoted6 ip6 saddr set @th,256,128 ${back} accept`,

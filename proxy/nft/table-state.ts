@@ -18,6 +18,13 @@ export interface Elements {
   readonly elements: ReadonlyMap<string, string>;
 }
 
+/** A map or set whose elements packets make and time ends. Never looked into. */
+export interface Dynamic {
+  readonly kind: "map" | "set";
+  /** nft's words between the braces. */
+  readonly declaration: string;
+}
+
 /** A lookup table, slot number to leg id, or what is moved of one. No element where 0 stands. */
 export interface Slots {
   readonly slots: Uint32Array;
@@ -36,8 +43,7 @@ export interface TableState {
   readonly bases: ReadonlyMap<string, BaseChain>;
   readonly maps: ReadonlyMap<string, Elements>;
   readonly luts: ReadonlyMap<string, Slots>;
-  /** Maps whose elements packets make and time ends: nft's words between the braces, by name. Never looked into. */
-  readonly dynamic: ReadonlyMap<string, string>;
+  readonly dynamic: ReadonlyMap<string, Dynamic>;
 }
 
 /** What the kernel holds. Rules of ordinary chains are only counted: their names say the rest. */
@@ -47,7 +53,7 @@ export interface ListedTable {
   readonly bases: ReadonlyMap<string, { readonly place: string; readonly targets: readonly string[] }>;
   readonly maps: ReadonlyMap<string, { readonly kind: "map" | "set"; readonly elements: ReadonlyMap<string, string> }>;
   readonly luts: ReadonlyMap<string, Slots>;
-  readonly dynamic: ReadonlySet<string>;
+  readonly dynamic: ReadonlyMap<string, Dynamic["kind"]>;
 }
 
 /** A desired table as a listing would show it once it is applied. */
@@ -60,6 +66,6 @@ export function asListed(table: TableState): ListedTable {
     ),
     maps: new Map([...table.maps].map(([name, { kind, elements }]) => [name, { kind, elements }])),
     luts: table.luts,
-    dynamic: new Set(table.dynamic.keys()),
+    dynamic: new Map([...table.dynamic].map(([name, { kind }]) => [name, kind])),
   };
 }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Intent } from "#shared/resolve/intent-types.ts";
+import { withoutDynamic } from "../support/nft-listing.ts";
 import { intentOf, scenario } from "../support/scenario.ts";
 import { Testbed } from "../support/testbed.ts";
 
@@ -14,9 +15,11 @@ describe("changes by somebody else", () => {
   afterAll(() => bed.close());
 
   const state = (): string =>
-    bed.exec(
-      "g",
-      "sh -c 'nft -s list ruleset; ip rule; ip -6 rule; ip route show table all; ip -6 route show table all; ip addr show dev lo'",
+    withoutDynamic(
+      bed.exec(
+        "g",
+        "sh -c 'nft -s list ruleset; ip rule; ip -6 rule; ip route show table all; ip -6 route show table all; ip addr show dev lo'",
+      ),
     );
 
   it("our own changes are not taken for somebody else's", () => {

@@ -14,6 +14,8 @@ export interface Endpoints {
   /** IPv4 header options, a multiple of four bytes; IPv6: whole extension headers, whose first is a destination option. */
   readonly options?: Uint8Array;
   readonly withoutChecksum?: boolean;
+  /** ACK by default. */
+  readonly tcpFlags?: number;
 }
 
 const bytesOf = (address: string): number[] => ipaddr.parse(address).toByteArray();
@@ -72,7 +74,7 @@ export function transportPacket(flow: Endpoints, hops = 64): Uint8Array {
   const payload = flow.payload ?? new Uint8Array(0);
   const ports = [...u16(flow.sourcePort), ...u16(flow.destinationPort)];
   const headers: Record<Endpoints["protocol"], number[]> = {
-    6: [...ports, 1, 2, 3, 4, 5, 6, 7, 8, 0x50, 0x10, 1, 0, 0, 0, 0, 0],
+    6: [...ports, 1, 2, 3, 4, 5, 6, 7, 8, 0x50, flow.tcpFlags ?? 0x10, 1, 0, 0, 0, 0, 0],
     17: [...ports, ...u16(8 + payload.length), 0, 0],
     132: [...ports, 9, 9, 9, 9, 0, 0, 0, 0],
   };
@@ -104,4 +106,10 @@ export function icmpError(source: string, destination: string, quote: Uint8Array
   const covered = six ? pseudo(source, destination, message.length, 58) : [];
   message.splice(2, 2, ...u16(complement(internetSum([...covered, ...message]))));
   return ipPacket(source, destination, six ? 58 : 1, message, options);
+}
+
+/** A question for the link-layer address of `target` (RFC 4861, section 4.3), sent to it. */
+export function neighbourSolicitation(source: string, mac: string, target: string): Uint8Array {
+  const option = [1, 1, ...mac.split(":").map((byte) => Number.parseInt(byte, 16))];
+  return icmpError(source, target, Uint8Array.from([...bytesOf(target), ...option]), { type: 135, hops: 255 });
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { withoutDynamic } from "./nft-listing.ts";
 import type { SystemLab } from "./system-lab.ts";
 
 /** Commands of processes, and each node's routes, rules, addresses and nftables, in an order of their own. */
@@ -60,11 +61,13 @@ function sorted(title: string, lines: readonly string[]): string[] {
 
 /** Chains, sets, maps and counters of `nft list ruleset`, sorted: the kernel lists them in the order of their creation. */
 export function nftParts(listing: string): string[] {
-  return listing.split(/^(?=table )/m).flatMap((table) => {
-    const [title = "", ...lines] = table.trimEnd().split("\n");
-    const parts = lines.slice(0, -1).join("\n").split("\n\n");
-    return parts.map((part) => `${title} ${part.trim()}`).sort();
-  });
+  return withoutDynamic(listing)
+    .split(/^(?=table )/m)
+    .flatMap((table) => {
+      const [title = "", ...lines] = table.trimEnd().split("\n");
+      const parts = lines.slice(0, -1).join("\n").split("\n\n");
+      return parts.map((part) => `${title} ${part.trim()}`).sort();
+    });
 }
 
 const entrySchema = z.object({ msg: z.string(), changes: z.int().optional(), transactions: z.int().optional() });
