@@ -1,6 +1,6 @@
 import { digest } from "#shared/balance/stable-hash.ts";
 import { ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
-import { neighbourSettings } from "#shared/instance/neighbour-settings.ts";
+import { linkSettings } from "#shared/instance/neighbour-settings.ts";
 import type { Route } from "#shared/kernel/routes.ts";
 import type { Rule } from "#shared/kernel/rules.ts";
 import { bitsOf, FAMILIES, type Family, type Ip } from "#shared/net/ip.ts";
@@ -118,7 +118,7 @@ export function podSysctls({ paths }: PodNetwork, rpFilterOfAll: string): readon
       const conf = `net/ipv4/conf/${name}`;
       // Strict: requests come back where no route to the client points. 2 (loose) outdoes a strict "all".
       want(`${conf}/rp_filter`, "2", (current) => Math.max(Number(current), Number(rpFilterOfAll)) !== 1);
-      for (const [key, value] of neighbourSettings(name)) want(key, value);
+      for (const [key, value] of linkSettings(name)) want(key, value);
       if (mode === "NAT") continue;
       // A reply's source is the VIP; an ARP request that names it as sender is dropped by the gateway as a martian.
       want(`${conf}/arp_announce`, "2");

@@ -1,20 +1,21 @@
 import { Nftables, NftError, NftNotFoundError } from "nftables-ts";
 import { RETURN_TABLE, ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
 import { vipAddresses } from "#shared/instance/vip-addresses.ts";
-import { applyAddresses, listAddresses } from "#shared/kernel/addresses.ts";
+import { addressKey, applyAddresses, type InterfaceAddress, listAddresses } from "#shared/kernel/addresses.ts";
 import type { FailedChange } from "#shared/kernel/apply-plan.ts";
 import { KernelNotFoundError } from "#shared/kernel/kernel-error.ts";
 import { type Link, listLinks } from "#shared/kernel/links.ts";
 import { type NetlinkSocket, openNetfilter, openNetlink } from "#shared/kernel/netlink-socket.ts";
 import { readSysctl, withNetns, writeSysctl } from "#shared/kernel/network-namespace.ts";
 import { listCounters, listNumberMap, lookUpNumber } from "#shared/kernel/nftables-dump.ts";
+import { chainFingerprints, type Fingerprints, fingerprintKey } from "#shared/kernel/nftables-fingerprints.ts";
 import { rulesetGeneration } from "#shared/kernel/nftables-generation.ts";
 import { planAddresses } from "#shared/kernel/plan-addresses.ts";
 import { planRoutes } from "#shared/kernel/plan-routes.ts";
 import { planRules } from "#shared/kernel/plan-rules.ts";
 import { lookupRoute } from "#shared/kernel/route-lookup.ts";
-import { applyRoutes, type CanonicalRoute, listRoutes } from "#shared/kernel/routes.ts";
-import { applyRules, deleteRule, listRules } from "#shared/kernel/rules.ts";
+import { applyRoutes, type CanonicalRoute, canonicalRoute, listRoutes, routeText } from "#shared/kernel/routes.ts";
+import { applyRules, deleteRule, listRules, type Rule, ruleText } from "#shared/kernel/rules.ts";
 import { type Cidr, cidrContains, FAMILIES, type Family, type Ip, parseCidr, parseIp } from "#shared/net/ip.ts";
 import type { Log } from "#shared/process/log.ts";
 import type { Intent, LegId } from "#shared/resolve/intent-types.ts";
@@ -24,6 +25,7 @@ import { plan } from "./nft/plan.ts";
 import { type FlowsInForce, flowsInForce } from "./nft/read-flows.ts";
 import { readTable } from "./nft/read-table.ts";
 import { asListed, type ListedTable, type TableState } from "./nft/table-state.ts";
+import { putBack, type RepairCounts } from "./repairs.ts";
 import { LOCAL_TABLE, type RoutingDevices, routingRoutes, routingRules, sysctls } from "./routing.ts";
 
 /** Our nftables tables, of the families netdev and inet. */
@@ -32,6 +34,8 @@ const TABLE = "causeway";
 /** What came of bringing routes, rules, addresses and settings to what is wanted. */
 export interface RoutingOutcome {
   readonly changes: number;
+  /** How much of it was put back after somebody else had changed it. */
+  readonly repaired: RepairCounts;
   /** Changes that the kernel refused; the others are in force. */
   readonly refused: readonly Error[];
 }
@@ -67,6 +71,19 @@ export class InstanceKernel {
   #generation: number | undefined;
   /** Somebody else changed the ruleset while we did. */
   #disturbed = false;
+  /** The chains after our last change; undefined: not looked at since. */
+  #fingerprints: Fingerprints | undefined;
+  /** What the last pass wanted. */
+  #placed:
+    | {
+        readonly routes: readonly CanonicalRoute[];
+        readonly rules: readonly Rule[];
+        readonly addresses: readonly InterfaceAddress[];
+      }
+    | undefined;
+  #settings: readonly (readonly [string, string])[] = [];
+  /** Settings that somebody else has changed, and the last look found. */
+  readonly #unsettled = new Set<string>();
 
   /** @param netns path of the instance's network namespace; the caller's own when absent. */
   constructor(log: Log, netns?: string) {
@@ -103,6 +120,40 @@ export class InstanceKernel {
     return (
       this.#disturbed || (this.#generation !== undefined && rulesetGeneration(this.#netfilter) !== this.#generation)
     );
+  }
+
+  /**
+   * Remembers how the rules of all chains look, for when somebody changes some. Not as part of a change, which it would
+   * make longer; costs nothing when it is known.
+   */
+  lookAtRules(): void {
+    if (this.#fingerprints !== undefined || this.#generation === undefined || this.changedByOthers()) return;
+    const fingerprints = chainFingerprints(this.#netfilter, TABLE);
+    if (!this.changedByOthers()) this.#fingerprints = fingerprints;
+  }
+
+  /** Whether somebody has changed a setting that we made: nothing announces that. About 20 µs each. */
+  settingsChanged(): boolean {
+    const settled = this.#network?.settled;
+    if (settled === undefined) return false;
+    withNetns(this.#netns, () => {
+      for (const [key, value] of this.#settings) {
+        if (!settled.has(key) || this.#readSetting(key) === value) continue;
+        settled.delete(key);
+        this.#unsettled.add(key);
+      }
+    });
+    return this.#unsettled.size > 0;
+  }
+
+  /** In the calling thread's namespace. Undefined when its interface has gone. */
+  #readSetting(key: string): string | undefined {
+    try {
+      return readSysctl(undefined, key);
+    } catch (error) {
+      if (error instanceof KernelNotFoundError) return undefined;
+      throw error;
+    }
   }
 
   /** Links, addresses and return routes, read once until {@link networkChanged}. */
@@ -204,14 +255,26 @@ export class InstanceKernel {
       for (const { error } of failed) failures.push(error);
     };
     const { settled } = this.#network ?? this.#readNetwork();
-    for (const [key, value] of sysctls(intent)) {
-      if (!settled.has(key) && this.#sysctl(key, value, failures)) settled.add(key);
+    const before = this.#settings;
+    this.#settings = sysctls(intent);
+    let settings = 0;
+    for (const [key, value] of this.#settings) {
+      if (settled.has(key)) continue;
+      const made = this.#sysctl(key, value, failures);
+      if (made !== "failed") settled.add(key);
+      if (made === "made" && (this.#unsettled.has(key) || before.some(([known]) => known === key))) settings++;
     }
+    this.#unsettled.clear();
 
-    const routes = planRoutes(routingRoutes(intent, devices), this.#ownRoutes());
-    const rules = planRules(routingRules(intent), listRules(this.#netlink, { protocol: ROUTE_PROTOCOL }));
+    const wanted = {
+      routes: routingRoutes(intent, devices).map(canonicalRoute),
+      rules: routingRules(intent),
+      addresses: vipAddresses(intent.vips, devices.loopback),
+    };
+    const routes = planRoutes(wanted.routes, this.#ownRoutes());
+    const rules = planRules(wanted.rules, listRules(this.#netlink, { protocol: ROUTE_PROTOCOL }));
     const addresses = planAddresses(
-      vipAddresses(intent.vips, devices.loopback),
+      wanted.addresses,
       listAddresses(this.#netlink, { ifindex: devices.loopback }).filter((a) => a.protocol === ROUTE_PROTOCOL),
     );
     collect(applyRoutes(this.#netlink, { ...routes, delete: [] }));
@@ -220,7 +283,14 @@ export class InstanceKernel {
     collect(applyAddresses(this.#netlink, addresses));
     collect(applyRoutes(this.#netlink, { add: [], replace: [], delete: routes.delete }));
     const changes = [routes, rules, addresses].map((p) => p.add.length + p.replace.length + p.delete.length);
-    return { changes: changes.reduce((a, b) => a + b), refused: failures };
+    const repaired = {
+      routes: putBack(routes, this.#placed?.routes, routeText),
+      rules: putBack(rules, this.#placed?.rules, ruleText),
+      addresses: putBack(addresses, this.#placed?.addresses, addressKey),
+      settings,
+    };
+    this.#placed = wanted;
+    return { changes: changes.reduce((a, b) => a + b), repaired, refused: failures };
   }
 
   /** Ours but for the return table, which is the frontend's. */
@@ -228,16 +298,16 @@ export class InstanceKernel {
     return listRoutes(this.#netlink, { protocol: ROUTE_PROTOCOL }).filter((route) => route.table !== RETURN_TABLE);
   }
 
-  /** @returns whether the setting has its value. */
-  #sysctl(key: string, value: string, failures: Error[]): boolean {
+  #sysctl(key: string, value: string, failures: Error[]): "right" | "made" | "failed" {
     try {
-      if (readSysctl(this.#netns, key) !== value) writeSysctl(this.#netns, key, value);
-      return true;
+      if (readSysctl(this.#netns, key) === value) return "right";
+      writeSysctl(this.#netns, key, value);
+      return "made";
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       // An interface that is not there yet has no settings; the next look finds it.
       if (!(error instanceof KernelNotFoundError)) failures.push(error);
-      return false;
+      return "failed";
     }
   }
 
@@ -264,13 +334,15 @@ export class InstanceKernel {
   applyTables(tables: readonly TableState[]): number {
     const before = rulesetGeneration(this.#netfilter);
     if (before !== this.#generation) this.forget();
+    const isChanged = tables.some(({ family }) => !this.#known.has(family)) ? this.#changedChains() : () => false;
     const transactions = plan(
       tables.map((table) => ({
         table,
-        listed: this.#known.has(table.family) ? this.#known.get(table.family) : this.#list(table),
+        listed: this.#known.has(table.family) ? this.#known.get(table.family) : this.#list(table, isChanged),
       })),
     );
     if (transactions.length > 0) {
+      this.#fingerprints = undefined;
       for (const { family } of tables) this.#known.delete(family);
       // libnftables looks interface names up in the namespace of the caller, not in that of its socket.
       withNetns(this.#netns, () => {
@@ -286,9 +358,23 @@ export class InstanceKernel {
     return transactions.length;
   }
 
-  #list({ family, name }: TableState): ListedTable | undefined {
+  /** Which chains have other rules than after our last change, as far as that was looked at. */
+  #changedChains(): (family: string, chain: string) => boolean {
+    const before = this.#fingerprints;
+    if (before === undefined) return () => false;
+    const now = chainFingerprints(this.#netfilter, TABLE);
+    return (family, chain) => {
+      const key = fingerprintKey(family, chain);
+      return before.has(key) && before.get(key) !== now.get(key);
+    };
+  }
+
+  #list({ family, name }: TableState, isChanged: (family: string, chain: string) => boolean): ListedTable | undefined {
+    const interfaces = new Set((this.#network ?? this.#readNetwork()).links.map((link) => link.name));
     try {
-      return readTable({ nftables: this.#nft.list({ table: { family, name } }) });
+      // libnftables looks interface names up in the namespace of the caller.
+      const listing = withNetns(this.#netns, () => this.#nft.list({ table: { family, name } }));
+      return readTable({ nftables: listing }, { interfaces, isChanged: (chain) => isChanged(family, chain) });
     } catch (error) {
       if (error instanceof NftNotFoundError) return undefined;
       if (!(error instanceof NftError)) throw error;

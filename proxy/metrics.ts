@@ -18,6 +18,11 @@ const METRICS = {
   movedSlots: ["causeway_moved_slots", "gauge", "Slots that changed hands and whose flows are learned, or still kept"],
   vipReady: ["causeway_vip_ready", "gauge", "1 when a service of the VIP has a programmed, ready target here"],
   packets: ["causeway_packets_total", "counter", "Packets by what befell them other than being forwarded"],
+  repairs: [
+    "causeway_proxy_repairs_total",
+    "counter",
+    "Times that something was put back after somebody else had changed it",
+  ],
   generation: ["causeway_proxy_generation", "gauge", "Changes applied to the kernel since the start"],
 } as const;
 
@@ -73,6 +78,10 @@ export function proxyMetrics(status: ProxyStatus): string {
     metric(
       "packets",
       Object.entries(status.counters).map(([reason, { packets }]) => ({ labels: { reason }, value: packets })),
+    ),
+    metric(
+      "repairs",
+      status.repairs.map(({ what, count }) => ({ labels: { what }, value: count })),
     ),
     metric("generation", [{ labels: {}, value: status.generation }]),
   ]);

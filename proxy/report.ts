@@ -17,6 +17,7 @@ import {
   STRAY,
   UNMATCHED,
 } from "./nft/counters.ts";
+import type { RepairStatus } from "./repairs.ts";
 
 /** The ruleset's counters that are about no service and no target. */
 const COUNTERS = {
@@ -68,6 +69,8 @@ export interface ProxyStatus {
   readonly counters: Readonly<Record<keyof typeof COUNTERS, Count>>;
   /** ICMP errors about translated flows (NAT mode): passed on, and dropped by reason. */
   readonly icmp: IcmpCounts;
+  /** What was put back after somebody else had changed it, by kind. */
+  readonly repairs: readonly RepairStatus[];
   readonly problems: readonly { readonly object: string; readonly reason: string; readonly message: string }[];
 }
 
@@ -122,6 +125,7 @@ export function statusOf(
   applied: { readonly generation: number; readonly at: string | undefined; readonly interfaces: ReadonlySet<string> },
   icmp: IcmpCounts,
   { learningSlots, settledSlots, kept }: MovesStatus,
+  repairs: readonly RepairStatus[],
 ): ProxyStatus {
   const count = (name: string): Count => counters.get(name) ?? NONE;
   const range = ({ from, to }: { from: number; to: number }): string => (from === to ? `${from}` : `${from}-${to}`);
@@ -166,6 +170,7 @@ export function statusOf(
       neighboursLimited: count(COUNTERS.neighboursLimited),
     },
     icmp,
+    repairs,
     problems: (intent?.problems ?? []).map(({ object, reason, message }) => ({
       object: `${object.kind} ${object.namespace}/${object.name}`,
       reason,

@@ -1,4 +1,5 @@
 import { ICMP_MARK, ICMP_TABLE, RETURN_MARK, RETURN_TABLE, ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
+import { linkSettings, neighbourSettings } from "#shared/instance/neighbour-settings.ts";
 import type { Route } from "#shared/kernel/routes.ts";
 import type { Rule } from "#shared/kernel/rules.ts";
 import { FAMILIES, type Family, type Ip } from "#shared/net/ip.ts";
@@ -132,6 +133,8 @@ export function sysctls(intent: Intent): readonly (readonly [string, string])[] 
     ...all.flatMap((name) => [
       [`net/ipv4/conf/${name}/rp_filter`, "0"] as const,
       [`net/ipv4/conf/${name}/send_redirects`, "0"] as const,
+      ...linkSettings(name),
+      ...neighbourSettings(name),
     ]),
     // Targets answer from the VIP, which is an address of this host, too.
     ...services.map((name) => [`net/ipv4/conf/${name}/accept_local`, "1"] as const),

@@ -20,6 +20,7 @@ import { type Moves, NO_MOVES } from "./moves/moves.ts";
 import { type Whereabouts, whereabouts } from "./moves/whereabouts.ts";
 import { fastPath } from "./nft/fast-path.ts";
 import { slowPath } from "./nft/slow-path.ts";
+import { type RepairCounts, Repairs } from "./repairs.ts";
 import { type ProxyStatus, programmedOf, statusOf } from "./report.ts";
 
 /** How often it is looked at whether somebody else has changed the ruleset: nothing announces that for less. */
@@ -70,6 +71,7 @@ class ProxyProcess implements RunningProxy {
   /** Ends after the drain, unlike `#work`. */
   readonly #life = new AbortController();
   readonly #icmp: IcmpTranslator;
+  readonly #repairs = new Repairs();
   #view: ObjectView | undefined;
   /** Which routes attach where; kept while nothing but targets changes. */
   #attachments: Attachments | undefined;
@@ -113,6 +115,7 @@ class ProxyProcess implements RunningProxy {
       applied,
       this.#icmp.counts(),
       this.#keeper.status(),
+      this.#repairs.status(),
     );
   }
 
@@ -133,7 +136,7 @@ class ProxyProcess implements RunningProxy {
     this.#view = await store.watch(interests, changed, this.#work.signal);
     let watched = true;
     watchKernel({
-      groups: ["link", "address", "route", "rule"],
+      groups: ["link", "address", "route", "rule", "setting"],
       signal: this.#work.signal,
       onChange: (kinds) => {
         // A device that went took its chains along.
@@ -158,12 +161,13 @@ class ProxyProcess implements RunningProxy {
     this.done = stop.promise.then(() => this.#stop(running));
   }
 
-  /** Whether the ruleset is to be looked at. A look that fails says yes: the loop finds out and tells why. */
+  /** Whether somebody has changed what no event tells of. A look that fails says yes: the loop finds out and tells why. */
   #disturbed(): boolean {
     try {
-      return this.#kernel.changedByOthers();
+      this.#kernel.lookAtRules();
+      return this.#kernel.changedByOthers() || this.#kernel.settingsChanged();
     } catch (error) {
-      this.#options.log.warn({ err: error }, "cannot read the generation of the nftables ruleset");
+      this.#options.log.warn({ err: error }, "cannot look at the ruleset and the settings");
       return true;
     }
   }
@@ -181,13 +185,13 @@ class ProxyProcess implements RunningProxy {
     if (before && vips.length < before.vips.length) await this.#announce({ ...before, vips }, this.#interfaces);
     const { environment, devices, unreachable } = this.#kernel.observe(intent);
     const foreign = this.#appliedAt !== undefined && this.#kernel.changedByOthers();
-    const { changes, refused } = this.#kernel.applyRouting(intent, devices);
+    const { changes, refused, repaired } = this.#kernel.applyRouting(intent, devices);
     const next = this.#keeper.next(intent);
     const tables = [slowPath(intent, next.moves), fastPath(intent, environment, next.moves)];
     const transactions = this.#kernel.applyTables(tables);
     const againMs = this.#keeper.applied(next);
     this.#moves = next.moves;
-    if (foreign && transactions > 0) log.warn({ transactions }, "the ruleset was changed by somebody else; repaired");
+    this.#noteRepairs({ ...repaired, ruleset: foreign ? transactions : 0 });
     this.#intent = intent;
     this.#interfaces = new Set(environment.interfaces.keys());
     this.#icmp.refresh();
@@ -203,6 +207,13 @@ class ProxyProcess implements RunningProxy {
     this.#report(intent, unreachable);
     if (refused.length > 0) throw new AggregateError(refused, refused.map((error) => error.message).join("; "));
     return againMs;
+  }
+
+  #noteRepairs(repaired: RepairCounts): void {
+    const { clock, log } = this.#options;
+    for (const what of this.#repairs.note(repaired, clock.nowMs())) {
+      log.warn({ what, changes: repaired[what] }, `${what}: changed by somebody else; repaired`);
+    }
   }
 
   /** The Gateway went, or its parameters did: nothing is attracted; what the kernel has stays for packets under way. */

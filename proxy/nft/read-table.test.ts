@@ -82,6 +82,31 @@ test("rules of ordinary chains are counted; of base chains their targets are tol
   expect(found.bases.get("ingress-ext0")).toEqual({ place: "ingress 0", targets: ["external4", "unknown"] });
 });
 
+test("chains that are not what their names say: by an interface that is another one, or by who has looked", () => {
+  const rule = (chain: string, ...expr: unknown[]): unknown => ({ rule: { ...at, chain, expr } });
+  const forward = (dev: string | number): unknown => ({ fwd: { dev, family: "ip", addr: "10.1.0.1" } });
+  const chains = ["right", "index", "gone", "touched"];
+  const found = readTable(
+    listing(
+      { chain: { ...at, name: "ingress-ext0", hook: "ingress", prio: 0, type: "filter", policy: "drop" } },
+      ...chains.map((name) => ({ chain: { ...at, name } })),
+      rule("right", forward("svc0")),
+      rule("index", forward(17)),
+      rule("index", { drop: null }),
+      rule("gone", forward("svc1")),
+      rule("touched", { accept: null }),
+    ),
+    { interfaces: new Set(["svc0", "lo"]), isChanged: (chain) => chain === "touched" || chain === "ingress-ext0" },
+  );
+  expect([...found.chains]).toEqual([
+    ["right", 1],
+    ["index", -1],
+    ["gone", -1],
+    ["touched", -1],
+  ]);
+  expect(found.bases.get("ingress-ext0")?.place).toBe("changed");
+});
+
 test.each([
   ["no list", {}],
   ["a map without a name", listing({ map: { map: "verdict" } })],

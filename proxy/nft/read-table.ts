@@ -43,6 +43,8 @@ const objects = z.object({
 const elements = z.array(z.tuple([key, data]));
 const keys = z.array(z.union([z.string(), z.number()]));
 
+/** A rule's interface as nft tells it: the name that its index has now, or the index where there is none. */
+const forwardStatement = z.object({ fwd: z.object({ dev: z.union([z.string(), z.number()]) }) });
 const gotoStatement = z.object({ goto: z.object({ target: z.string() }) });
 
 /** Numbers of raw keys are listed as decimals; we write them in hexadecimal. */
@@ -50,8 +52,19 @@ function setKey(name: string, element: string | number): string {
   return name.startsWith("quoted") ? `0x${BigInt(element).toString(16)}` : String(element);
 }
 
+/** What is known of a listing beside what it says. */
+export interface Suspicion {
+  /** Interfaces that rules may hand packets to. One that went and came back has another index than its rules. */
+  readonly interfaces: ReadonlySet<string>;
+  /** Whether somebody has changed a chain's rules, which the listing does not tell. */
+  readonly isChanged: (chain: string) => boolean;
+}
+
+/** Number of rules of a chain that is not what its name says. */
+const OTHER = -1;
+
 /** @throws z.ZodError when the listing is not of the shape that libnftables documents. */
-export function readTable(listing: unknown): ListedTable {
+export function readTable(listing: unknown, suspicion?: Suspicion): ListedTable {
   const counters = new Set<string>();
   const chains = new Map<string, number>();
   const bases = new Map<string, { place: string; targets: string[] }>();
@@ -91,9 +104,19 @@ export function readTable(listing: unknown): ListedTable {
     if (base) {
       const target = expr.flatMap((statement) => gotoStatement.safeParse(statement).data?.goto.target ?? []);
       base.targets.push(target.join() || "unknown");
-    } else {
-      chains.set(chain, (chains.get(chain) ?? 0) + 1);
+      continue;
     }
+    const count = chains.get(chain) ?? 0;
+    const leadsNowhere = expr.some((statement) => {
+      const device = forwardStatement.safeParse(statement).data?.fwd.dev;
+      return device !== undefined && suspicion?.interfaces.has(String(device)) === false;
+    });
+    chains.set(chain, leadsNowhere || count === OTHER ? OTHER : count + 1);
+  }
+  if (suspicion !== undefined) {
+    for (const chain of chains.keys()) if (suspicion.isChanged(chain)) chains.set(chain, OTHER);
+    // Made anew: its policy may be another one as well.
+    for (const [chain, base] of bases) if (suspicion.isChanged(chain)) bases.set(chain, { ...base, place: "changed" });
   }
   return { counters, chains, bases, maps, luts, dynamic };
 }

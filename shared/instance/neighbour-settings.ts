@@ -1,3 +1,13 @@
+/** Settings by which others are told of an interface's new MAC and when it comes up, and by which it keeps its addresses. */
+export function linkSettings(device: string): readonly (readonly [string, string])[] {
+  return [
+    [`net/ipv4/conf/${device}/arp_notify`, "1"],
+    [`net/ipv6/conf/${device}/ndisc_notify`, "1"],
+    // Else an interface that goes down and comes up has lost its IPv6 addresses.
+    [`net/ipv6/conf/${device}/keep_addr_on_down`, "1"],
+  ];
+}
+
 /**
  * A neighbour whose MAC has changed without a word is found again in about half a second: one that is used is verified
  * two to six times a second, asked once where it was, then on the whole link (docs/decisions/016).
@@ -12,14 +22,9 @@ const TIMING = {
   locktime: 0,
 } as const;
 
-/** Settings of an interface, sysctl and value, by which neighbours that move are found again and told of our own moves. */
+/** Settings by which an instance finds neighbours again that have moved. */
 export function neighbourSettings(device: string): readonly (readonly [string, string])[] {
-  return [
-    // Others are told of a new MAC of ours, and when the interface comes up.
-    [`net/ipv4/conf/${device}/arp_notify`, "1"],
-    [`net/ipv6/conf/${device}/ndisc_notify`, "1"],
-    ...["ipv4", "ipv6"].flatMap((family) =>
-      Object.entries(TIMING).map(([key, value]) => [`net/${family}/neigh/${device}/${key}`, String(value)] as const),
-    ),
-  ];
+  return ["ipv4", "ipv6"].flatMap((family) =>
+    Object.entries(TIMING).map(([key, value]) => [`net/${family}/neigh/${device}/${key}`, String(value)] as const),
+  );
 }

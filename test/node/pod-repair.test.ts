@@ -57,7 +57,6 @@ const FAULTS: Readonly<Record<string, () => void>> = {
   "the interface goes down and up": () => {
     run("pod", "link", "set", "svc0", "down");
     run("pod", "link", "set", "svc0", "up");
-    run("pod", "addr", "add", `${TARGET[6]}/64`, "dev", "svc0", "nodad");
   },
   "the interface goes and comes back as another one": () => {
     run("pod", "link", "del", "svc0");

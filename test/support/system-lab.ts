@@ -26,6 +26,7 @@ const proxyStatusSchema = z.object({
   services: z.array(z.object({ name: z.string(), readyTargets: z.int(), packets: z.number() })),
   vips: z.array(z.object({ address: z.string(), ready: z.boolean() })),
   counters: z.record(z.string(), z.object({ packets: z.number() })),
+  repairs: z.array(z.object({ what: z.string(), count: z.int() })),
 });
 type ProxyStatus = z.infer<typeof proxyStatusSchema>;
 
