@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { withoutDynamic } from "../support/nft-listing.ts";
 import { at, SystemLab, until } from "../support/system-lab.ts";
 
 const GATEWAY = "gateway-a";
@@ -19,12 +20,12 @@ afterAll(() => lab?.close());
 async function state(): Promise<string> {
   const text = await lab.sh(
     GATEWAY,
-    `nft -s list ruleset | sed 's/ expires [0-9a-z]*//'
+    `nft -s list ruleset
      ip rule; ip -6 rule; ip route show table all proto 201; ip -6 route show table all proto 201
      ip -o addr | grep -v link | sed 's/^[0-9]*: //'
      sysctl net.ipv4.ip_forward net.ipv4.conf.svc0.accept_local net.ipv6.conf.all.forwarding net.ipv4.conf.all.rp_filter`,
   );
-  return text.split("\n").toSorted().join("\n");
+  return withoutDynamic(text).split("\n").toSorted().join("\n");
 }
 
 const repairsOf = async (what: string): Promise<number> =>
