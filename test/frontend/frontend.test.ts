@@ -4,7 +4,7 @@ import { join } from "node:path";
 import pino from "pino";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { BgpPeer } from "#shared/api/bgp-peer.ts";
-import { writeProgrammed } from "#shared/instance/programmed.ts";
+import { type Programmed, writeProgrammed } from "#shared/instance/programmed.ts";
 import { systemClock } from "#shared/process/clock.ts";
 import { MemoryStore } from "#shared/store/memory-store.ts";
 import type { FrontendStatus } from "../../frontend/frontend-status.ts";
@@ -26,11 +26,13 @@ class Instance {
   readonly store = new MemoryStore(baseObjects());
   readonly #stop = new AbortController();
   readonly runDir: string;
+  readonly #drainMs: number;
   #running: RunningFrontend | undefined;
   #generation = 0;
 
-  constructor(runDir: string) {
+  constructor(runDir: string, drainMs = 300) {
     this.runDir = runDir;
+    this.#drainMs = drainMs;
   }
 
   async start(): Promise<void> {
@@ -42,14 +44,19 @@ class Instance {
       log: pino({ level: process.env.CW_LOG ?? "silent" }),
       clock: systemClock,
       signal: this.#stop.signal,
-      drainMs: 300,
+      drainMs: this.#drainMs,
       path: process.env.PATH ?? "",
     });
   }
 
-  async program(...vips: ReturnType<typeof vip>[]): Promise<void> {
+  program(...vips: ReturnType<typeof vip>[]): Promise<void> {
+    return this.say("serving", ...vips);
+  }
+
+  /** As the proxy beside it. */
+  async say(state: Programmed["state"], ...vips: ReturnType<typeof vip>[]): Promise<void> {
     this.#generation += 1;
-    await writeProgrammed(this.runDir, { generation: this.#generation, vips });
+    await writeProgrammed(this.runDir, { generation: this.#generation, state, vips });
   }
 
   status(): FrontendStatus | undefined {
@@ -298,5 +305,36 @@ describe("a frontend with real routers", () => {
     expect(returnTable()).toEqual(routes);
     expect(instance.reported("first-v4")).toBeUndefined();
     expect(instance.condition(4)).toMatchObject({ status: "False", reason: "ShuttingDown" });
+  });
+});
+
+describe("a frontend whose proxy ends as well", () => {
+  it("keeps sessions and return routes as they are to be until the proxy has drained", async () => {
+    const ending = new Instance(runDir, 60_000);
+    await ending.program(vip(A));
+    await ending.start();
+    for (const router of [first, second]) {
+      const secured = router === first ? { password, ttlSecurity: true } : {};
+      ending.store.put(peer(`${router.name}-v4`, router.v4, secured));
+    }
+    ending.store.put(secret("router-password", "s3cret"));
+    const isWhole = async () => (await first.route(`${A}/32`)) && returnTable()["0.0.0.0/0"]?.length === 2;
+    await until("all is in place", isWhole, 40_000);
+    await ending.say("draining", vip(A, false));
+    let ended = false;
+    const stopping = ending.stop().then(() => {
+      ended = true;
+    });
+    await until("the VIP is withdrawn", async () => (await first.route(`${A}/32`)) === undefined, 2_000);
+    await second.stopBird();
+    await until("its route is gone", () => returnTable()["0.0.0.0/0"]?.join() === first.v4, 5_000);
+    // More than half a second has passed, which it takes in any case, when it has noticed this as well.
+    await second.startBird();
+    await until("its route is back", () => returnTable()["0.0.0.0/0"]?.length === 2, 40_000);
+    expect(ended).toBe(false);
+    expect(await first.isUp("gw4")).toBe(true);
+    await ending.say("drained", vip(A, false));
+    await stopping;
+    expect(await first.isUp("gw4")).toBe(false);
   });
 });
