@@ -12,6 +12,7 @@ export function registerExplainCommand(program: Command): void {
     .addOption(new Option("--protocol <protocol>", "transport protocol").choices(["tcp", "udp", "sctp"]).default("tcp"))
     .option("--manifests <dir>", "folder of manifests")
     .option("--state <dir>", "folder of generated objects and statuses")
+    .option("--kubeconfig <file>", "read the objects from this Kubernetes API instead")
     .addOption(new Option("--lab <name>", "take both folders from this lab").env("CAUSEWAY_LAB").default("default"))
     .option("--run-dir <dir...>", "run folders of gateway instances to be asked as well; in a lab all of them are")
     .option("--json", "print the answer as JSON")

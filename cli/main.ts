@@ -26,13 +26,15 @@ function milliseconds(text: string): number {
   return value;
 }
 
-/** A process that runs on a directory of manifests. */
+/** A process that runs on a directory of manifests, or on the Kubernetes API. */
 function processCommand(program: Command, name: string, description: string): Command {
   return program
     .command(name)
     .description(description)
-    .requiredOption("--manifests <dir>", "folder of manifests, only read")
-    .requiredOption("--state <dir>", "folder of generated objects and statuses")
+    .option("--manifests <dir>", "folder of manifests, only read; with --state")
+    .option("--state <dir>", "folder of generated objects and statuses")
+    .option("--kubernetes", "read and write objects over the Kubernetes API; in a pod without --manifests the default")
+    .option("--kubeconfig <file>", "where the Kubernetes API is; without it the pod's service account says so")
     .requiredOption("--run-dir <dir>", "folder of this process's socket and files")
     .addOption(
       new Option("--log-level <level>", "least severe level to log")
@@ -69,6 +71,9 @@ function program(): Command {
     .requiredOption(
       "--pod-namespaces <dir>",
       "folder of files NAMESPACE_NAME, each holding the path of a pod's network namespace",
+    )
+    .addOption(
+      new Option("--node-name <name>", "with the Kubernetes API: only pods of this node are read").env("NODE_NAME"),
     )
     .action(async (options) => {
       const { main } = await import("../node/main.ts");

@@ -4,12 +4,14 @@ import pino from "pino";
 import type { Protocol } from "#shared/api/routes.ts";
 import { type Endpoint, endpointText, parseEndpoint } from "#shared/net/endpoint.ts";
 import { familyOf, type Ip } from "#shared/net/ip.ts";
+import { systemClock } from "#shared/process/clock.ts";
+import { openStore } from "#shared/process/open-store.ts";
 import { ATTACH_KINDS, attach } from "#shared/resolve/attach.ts";
 import { resolveIntent } from "#shared/resolve/intent.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
 import { type Location, locate, type Packet } from "#shared/resolve/locate.ts";
+import { SLICES_THAT_COUNT } from "#shared/resolve/slice-interest.ts";
 import { TableCache } from "#shared/resolve/tables.ts";
-import { DirectoryStore } from "#shared/store/directory-store.ts";
 import { labFolder } from "../lab/lab-folder.ts";
 import { askInstances, exception, type InstanceAnswer } from "./ask-instances.ts";
 
@@ -19,6 +21,7 @@ export interface ExplainOptions {
   readonly protocol: "tcp" | "udp" | "sctp";
   readonly manifests?: string;
   readonly state?: string;
+  readonly kubeconfig?: string;
   readonly lab: string;
   /** Run folders of instances to be asked; those of the lab when absent. */
   readonly runDir?: readonly string[];
@@ -79,28 +82,32 @@ function question({ from, to, protocol }: ExplainOptions): Packet {
 }
 
 /** In a lab each node of a gateway has a run folder of its own. */
-function instanceFolders({ runDir, lab, manifests }: ExplainOptions): readonly string[] {
+function instanceFolders({ runDir, lab, manifests, kubeconfig }: ExplainOptions): readonly string[] {
   if (runDir !== undefined) return runDir;
-  if (manifests !== undefined) return [];
+  if (manifests !== undefined || kubeconfig !== undefined) return [];
   const { runs } = labFolder(lab);
   return existsSync(runs) ? readdirSync(runs).map((node) => join(runs, node)) : [];
 }
 
 async function intents(options: ExplainOptions): Promise<readonly Intent[]> {
-  const { manifests, state } = options;
-  if ((manifests === undefined) !== (state === undefined))
-    throw new QuestionError("give --manifests and --state together, or --lab");
+  const { manifests, state, kubeconfig } = options;
+  if ((manifests === undefined) !== (state === undefined) || (manifests !== undefined && kubeconfig !== undefined)) {
+    throw new QuestionError("give --manifests and --state together, or --kubeconfig, or --lab");
+  }
   const folder = labFolder(options.lab);
   const close = new AbortController();
-  const log = pino({ level: "silent" });
   try {
-    const store = new DirectoryStore({
-      manifests: manifests ?? folder.manifests,
-      state: state ?? folder.state,
-      log,
+    const store = await openStore({
+      ...(kubeconfig === undefined
+        ? { manifests: manifests ?? folder.manifests, state: state ?? folder.state }
+        : { kubeconfig }),
+      name: "explain",
+      log: pino({ level: kubeconfig === undefined ? "silent" : "warn" }, pino.destination(2)),
+      clock: systemClock,
       signal: close.signal,
+      env: process.env,
     });
-    const interests = [...ATTACH_KINDS, "EndpointSlice" as const].map((kind) => ({ kind }));
+    const interests = [...ATTACH_KINDS.map((kind) => ({ kind })), SLICES_THAT_COUNT];
     const view = await store.watch(interests, () => undefined, close.signal);
     const attachments = attach(view);
     return attachments.gateways.flatMap(({ gateway }) => {

@@ -131,12 +131,12 @@ async function begin(
   };
   const view = await store.watch(
     [
-      { kind: "Gateway" },
+      { kind: "Gateway", namespace: gateway.namespace },
       { kind: "GatewayClass" },
       { kind: "GatewayParameters" },
-      { kind: "BgpPeer" },
-      { kind: "Secret" },
-      { kind: "Pod", matchLabels: { [GATEWAY_NAME_LABEL]: gateway.name } },
+      { kind: "BgpPeer", namespace: gateway.namespace },
+      { kind: "Secret", namespace: gateway.namespace },
+      { kind: "Pod", namespace: pod.namespace, matchLabels: { [GATEWAY_NAME_LABEL]: gateway.name } },
     ],
     onObject,
     stopped,

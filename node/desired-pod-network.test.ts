@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { MemoryStore } from "#shared/store/memory-store.ts";
 import { pod } from "../test/node/pods.ts";
 import { object, type ScenarioOptions, scenario } from "../test/support/scenario.ts";
-import { desiredPodNetwork, NODE_KINDS, type PodNetwork } from "./desired-pod-network.ts";
+import { desiredPodNetwork, nodeInterests, type PodNetwork } from "./desired-pod-network.ts";
 
 function pods(options: ScenarioOptions = {}): MemoryStore {
   const store = scenario({ targets: 2, ...options });
@@ -18,7 +18,7 @@ async function desired(
   store: MemoryStore,
   isHere?: (pod: string) => boolean,
 ): Promise<ReadonlyMap<string, PodNetwork>> {
-  const interests = NODE_KINDS.map((kind) => ({ kind }));
+  const interests = nodeInterests(undefined);
   return desiredPodNetwork(await store.watch(interests, () => undefined, new AbortController().signal), isHere);
 }
 

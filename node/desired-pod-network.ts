@@ -1,16 +1,29 @@
 import type { Pod } from "#shared/api/core.ts";
-import type { Kind } from "#shared/api/kinds.ts";
 import { GATEWAY_NAME_LABEL, NETWORK_STATUS_ANNOTATION, POD_READY_CONDITION } from "#shared/api/names.ts";
 import { FAMILIES, type Family, familyOf, type Ip } from "#shared/net/ip.ts";
 import { compareText } from "#shared/resolve/age.ts";
 import { ATTACH_KINDS, attach } from "#shared/resolve/attach.ts";
 import type { GatewayAttachment } from "#shared/resolve/attachment-types.ts";
+import { SLICES_THAT_COUNT } from "#shared/resolve/slice-interest.ts";
 import { indexSlices, type ServiceNetworkRef, serviceNetwork } from "#shared/resolve/targets.ts";
-import type { ObjectView } from "#shared/store/object-store.ts";
+import type { Interest, ObjectView } from "#shared/store/object-store.ts";
 import { addressOf, attachmentTo, type PodAttachment, podAttachments } from "./pod-attachments.ts";
 
-/** What {@link desiredPodNetwork} reads: whoever calls it watches these. */
-export const NODE_KINDS = [...ATTACH_KINDS, "EndpointSlice", "Pod"] as const satisfies readonly Kind[];
+/**
+ * What {@link desiredPodNetwork} reads: whoever calls it watches these.
+ * @param nodeName Undefined: pods of all nodes.
+ */
+export function nodeInterests(nodeName: string | undefined): readonly Interest[] {
+  const instances: Interest = {
+    kind: "Pod",
+    matchExpressions: [{ key: GATEWAY_NAME_LABEL, operator: "Exists", values: [] }],
+  };
+  return [
+    ...ATTACH_KINDS.map((kind) => ({ kind })),
+    SLICES_THAT_COUNT,
+    ...(nodeName === undefined ? [{ kind: "Pod" as const }] : [{ kind: "Pod" as const, nodeName }, instances]),
+  ];
+}
 
 /** An instance's address on a service network, and the pod's interface there. */
 export interface ReturnHop {

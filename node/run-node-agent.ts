@@ -6,7 +6,7 @@ import { ConvergeLoop } from "#shared/process/converge-loop.ts";
 import type { Log } from "#shared/process/log.ts";
 import { compareText } from "#shared/resolve/age.ts";
 import type { ObjectStore, ObjectView } from "#shared/store/object-store.ts";
-import { desiredPodNetwork, NODE_KINDS, type PodNetwork, type ReturnHop } from "./desired-pod-network.ts";
+import { desiredPodNetwork, nodeInterests, type PodNetwork, type ReturnHop } from "./desired-pod-network.ts";
 import { earsOf, withoutSilent } from "./instance-health.ts";
 import { InstanceProber } from "./instance-prober.ts";
 import { netnsIdentity } from "./netns-identity.ts";
@@ -27,6 +27,8 @@ export interface NodeAgentOptions {
   /** How often a pod is looked at when nothing has changed, in whole and at the settings that the kernel does not tell of. */
   readonly lookMs?: number;
   readonly glanceMs?: number;
+  /** Of other nodes only the gateway instances' pods are read. */
+  readonly nodeName?: string;
 }
 
 export interface NodeStatus {
@@ -146,17 +148,14 @@ class NodeAgent implements RunningNodeAgent {
   }
 
   async start(): Promise<void> {
-    const { store, log, signal, podNamespaces } = this.#options;
+    const { store, log, signal, podNamespaces, nodeName } = this.#options;
     const loop = new ConvergeLoop({ name: "node", converge: async () => this.#converge(), log, signal });
     this.#wake = () => loop.wake();
-    this.#view = await store.watch(
-      NODE_KINDS.map((kind) => ({ kind })),
-      () => {
-        this.#desired = undefined;
-        loop.wake();
-      },
-      signal,
-    );
+    const onChange = (): void => {
+      this.#desired = undefined;
+      loop.wake();
+    };
+    this.#view = await store.watch(nodeInterests(nodeName), onChange, signal);
     const namespaces = podNamespaces(() => loop.wake());
     this.#namespaces = namespaces;
     this.done = loop.run().then(() => {

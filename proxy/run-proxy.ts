@@ -10,6 +10,7 @@ import type { Attachments } from "#shared/resolve/attachment-types.ts";
 import { resolveIntent } from "#shared/resolve/intent.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
 import type { Packet } from "#shared/resolve/locate.ts";
+import { SLICES_THAT_COUNT } from "#shared/resolve/slice-interest.ts";
 import { TableCache } from "#shared/resolve/tables.ts";
 import type { ObjectStore, ObjectView } from "#shared/store/object-store.ts";
 import { carried, Drain, type DrainEnd } from "./drain.ts";
@@ -128,7 +129,7 @@ class ProxyProcess implements RunningProxy {
   async start(): Promise<void> {
     const { store, log, signal } = this.#options;
     const loop = new ConvergeLoop({ name: "proxy", converge: () => this.#converge(), log, signal: this.#work.signal });
-    const interests = [...ATTACH_KINDS, "EndpointSlice" as const].map((kind) => ({ kind }));
+    const interests = [...ATTACH_KINDS.map((kind) => ({ kind })), SLICES_THAT_COUNT];
     const changed = ({ kind }: ObjectRef): void => {
       if (kind !== "EndpointSlice") this.#attachments = undefined;
       loop.wake();

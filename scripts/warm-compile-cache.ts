@@ -13,5 +13,8 @@ await Promise.all([
   import("../lab/cli.ts"),
   import("../packages/gobgp-client/src/dialect-3.ts"),
   import("#shared/bfd/bfd-worker.ts"),
+  import("#shared/store/directory-store.ts"),
+  import("#shared/store/kubernetes/kubernetes-store.ts"),
+  import("#shared/store/kubernetes/kubeconfig.ts"),
 ]);
 flushCompileCache();

@@ -21,6 +21,8 @@ export const GATEWAY_NAME_LABEL = "gateway.networking.k8s.io/gateway-name";
 export const SLICE_SERVICE_LABEL = "kubernetes.io/service-name";
 export const SLICE_MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by";
 export const SLICE_MANAGED_BY_VALUE = "causeway.dev";
+/** The slices of Kubernetes' own controller hold primary addresses, also for annotated Services: they do not count. */
+export const BUILT_IN_SLICES = "endpointslice-controller.k8s.io";
 
 /** Pod conditions of a gateway instance: it forwards and attracts traffic of that address family. */
 export const POD_READY_CONDITION = { 4: "causeway.dev/ipv4-ready", 6: "causeway.dev/ipv6-ready" } as const;

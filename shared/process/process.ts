@@ -2,17 +2,13 @@ import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import pino, { type Logger } from "pino";
-import { DirectoryStore } from "../store/directory-store.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { type Endpoints, serve } from "./http-server.ts";
+import { openStore, type StoreOptions } from "./open-store.ts";
 
 /** What every process of the system is started with. */
-export interface ProcessOptions {
-  /** Folder of the user's manifests. */
-  readonly manifests: string;
-  /** Folder of generated objects and statuses. */
-  readonly state: string;
+export interface ProcessOptions extends StoreOptions {
   /** Folder of the process's socket, `<run-dir>/<process>.sock`. */
   readonly runDir: string;
   readonly logLevel: string;
@@ -52,13 +48,22 @@ export async function runProcess(
   }
   // The store must outlive the process's own shutdown: the last status is written while it stops.
   const closeStore = new AbortController();
-  const { manifests, state, runDir } = options;
-  const store = new DirectoryStore({ manifests, state, log, signal: closeStore.signal, sweeps: name === "controller" });
-  const running = await start({ store, log, clock: systemClock, runDir, signal: stop.signal });
+  const { runDir } = options;
+  const clock = systemClock;
+  const store = await openStore({ ...options, name, log, clock, signal: closeStore.signal, env: process.env });
+  let running: RunningProcess;
+  try {
+    running = await start({ store, log, clock, runDir, signal: stop.signal });
+  } catch (error) {
+    closeStore.abort();
+    // Ended before all objects had been read.
+    if (stop.signal.aborted) return;
+    throw error;
+  }
   const server = await serve(join(runDir, `${name}.sock`), running, (err) =>
     log.error({ err }, "cannot answer a request"),
   );
-  log.info({ pid: process.pid, manifests, state, runDir }, "started");
+  log.info({ pid: process.pid, runDir }, "started");
   trimHeap();
   try {
     await running.done;

@@ -1,5 +1,10 @@
 import type { Endpoint, EndpointSlice, Service } from "../api/core.ts";
-import { SERVICE_NETWORK_ANNOTATION, SLICE_MANAGED_BY_LABEL, SLICE_SERVICE_LABEL } from "../api/names.ts";
+import {
+  BUILT_IN_SLICES,
+  SERVICE_NETWORK_ANNOTATION,
+  SLICE_MANAGED_BY_LABEL,
+  SLICE_SERVICE_LABEL,
+} from "../api/names.ts";
 import type { Protocol } from "../api/routes.ts";
 import type { Family, Ip } from "../net/ip.ts";
 import { parseNetworkRef } from "./secondary-address.ts";
@@ -37,9 +42,6 @@ export interface Target {
   readonly state: TargetState;
 }
 
-/** The slices of the built-in controller hold primary addresses, also for annotated Services: they do not count. */
-const BUILT_IN = "endpointslice-controller.k8s.io";
-
 function identityOf(endpoint: Endpoint, slice: EndpointSlice, address: Ip): string {
   const ref = endpoint.targetRef;
   return ref?.kind === "Pod" ? `${ref.namespace ?? slice.metadata.namespace}/${ref.name}` : address;
@@ -50,7 +52,7 @@ export function indexSlices(slices: readonly EndpointSlice[]): ReadonlyMap<strin
   const index = new Map<string, EndpointSlice[]>();
   for (const slice of slices) {
     const name = slice.metadata.labels[SLICE_SERVICE_LABEL];
-    if (name === undefined || slice.metadata.labels[SLICE_MANAGED_BY_LABEL] === BUILT_IN) continue;
+    if (name === undefined || slice.metadata.labels[SLICE_MANAGED_BY_LABEL] === BUILT_IN_SLICES) continue;
     const key = `${slice.metadata.namespace}/${name}`;
     const list = index.get(key);
     if (list) list.push(slice);

@@ -1,7 +1,7 @@
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseAllDocuments } from "yaml";
+import { parseAllDocuments, stringify } from "yaml";
 import { z } from "zod";
 import { systemClock } from "#shared/process/clock.ts";
 import { ApiClient } from "#shared/store/kubernetes/api-client.ts";
@@ -40,9 +40,11 @@ export class Cluster {
   }
 
   /** A cluster with our definitions and, where they are at hand, the Gateway API's. */
-  static async start(): Promise<Cluster> {
+  static async start(host = "127.0.0.1"): Promise<Cluster> {
     const server =
-      KUBEBUILDER_ASSETS === undefined ? new ApiDouble({ bookmarkMs: 100 }) : new RealApi(KUBEBUILDER_ASSETS);
+      KUBEBUILDER_ASSETS === undefined
+        ? new ApiDouble({ host, bookmarkMs: 100 })
+        : new RealApi(KUBEBUILDER_ASSETS, host);
     await server.start();
     server.allow("admin-token", "admin");
     const cluster = new Cluster(server);
@@ -79,6 +81,20 @@ export class Cluster {
       token: () => token,
       certificate: () => undefined,
     };
+  }
+
+  /** A kubeconfig file's text for this user. */
+  kubeconfig(user: string): string {
+    const token = this.user(user);
+    const data = Buffer.from(this.#server.ca).toString("base64");
+    return stringify({
+      apiVersion: "v1",
+      kind: "Config",
+      "current-context": "test",
+      contexts: [{ name: "test", context: { cluster: "test", user } }],
+      clusters: [{ name: "test", cluster: { server: this.#server.url, "certificate-authority-data": data } }],
+      users: [{ name: user, user: { token } }],
+    });
   }
 
   /** Gives out a token. */

@@ -21,16 +21,20 @@ async function freePort(): Promise<number> {
 /** kube-apiserver and etcd from a folder, as envtest starts them. Its tokens stand in a file that is read at start. */
 export class RealApi {
   readonly #assets: string;
+  readonly #host: string;
   readonly #folder = mkdtempSync(join(tmpdir(), "cw-api-"));
   readonly #children: ChildProcess[] = [];
   readonly ca: string;
   url = "";
 
-  constructor(assets: string) {
+  constructor(assets: string, host: string) {
     this.#assets = assets;
+    this.#host = host;
     const authority = certificateAuthority("real-api");
     this.ca = authority.cert;
-    const { cert, key } = authority.issue({ commonName: "kube-apiserver" }, ["127.0.0.1", "localhost"]);
+    const { cert, key } = authority.issue({ commonName: "kube-apiserver" }, [
+      ...new Set(["127.0.0.1", "localhost", host]),
+    ]);
     const account = authority.issue({ commonName: "service-accounts" }, []);
     for (const [name, text] of Object.entries({ cert, key, account: account.key, accountCert: account.cert })) {
       writeFileSync(this.#file(name), text);
@@ -55,7 +59,7 @@ export class RealApi {
     this.#spawn("kube-apiserver", [
       `--etcd-servers=${etcd}`,
       `--secure-port=${port}`,
-      "--bind-address=127.0.0.1",
+      `--bind-address=${this.#host}`,
       `--tls-cert-file=${this.#file("cert")}`,
       `--tls-private-key-file=${this.#file("key")}`,
       `--token-auth-file=${this.#file("tokens")}`,
@@ -66,7 +70,7 @@ export class RealApi {
       "--service-cluster-ip-range=10.0.0.0/24",
       "--disable-admission-plugins=ServiceAccount",
     ]);
-    this.url = `https://127.0.0.1:${port}`;
+    this.url = `https://${this.#host}:${port}`;
     await this.#ready();
   }
 

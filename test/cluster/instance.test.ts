@@ -1,0 +1,174 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { trafficReportSchema } from "../../lab/traffic/report.ts";
+import { sh, Testbed } from "../support/testbed.ts";
+import { Cluster, HAS_GATEWAY_API, IS_REAL, type Manifest, WITHOUT_GATEWAY_API } from "./support/cluster.ts";
+import { type ControllerUnderTest, runningStatus, startController, targetPod } from "./support/controller.ts";
+
+/*
+ * A gateway instance whose proxy and frontend are processes that read and write the Kubernetes API, between a client and
+ * targets in network namespaces: objects change there, traffic changes here.
+ */
+
+const CAUSEWAY = fileURLToPath(new URL("../../bin/causeway", import.meta.url));
+const EXAMPLE = fileURLToPath(new URL("../../examples/lab/minimal/manifests/*.yaml", import.meta.url));
+/** The network by which a pod reaches the API server. */
+const API = "169.254.77.1";
+const VIP = "198.51.100.1";
+
+const peerSchema = z.looseObject({
+  status: z
+    .looseObject({ instances: z.array(z.looseObject({ name: z.string(), state: z.string() })).default([]) })
+    .optional(),
+});
+const podSchema = z.looseObject({
+  status: z.looseObject({ conditions: z.array(z.looseObject({ type: z.string(), status: z.string() })).default([]) }),
+});
+
+describe.skipIf(!HAS_GATEWAY_API)(`an instance on the Kubernetes API${WITHOUT_GATEWAY_API}`, () => {
+  let folder: string;
+  let bed: Testbed;
+  let cluster: Cluster;
+  let controller: ControllerUnderTest;
+  const children: ChildProcess[] = [];
+
+  const pod = (at: number): Manifest => targetPod(`echo-${at}`, `10.1.0.${at}`);
+  const instance: Manifest = {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "gateway-a", labels: { "gateway.networking.k8s.io/gateway-name": "edge" } },
+    spec: { nodeName: "worker", containers: [{ name: "proxy", image: "i" }] },
+  };
+  async function ready(manifest: Manifest): Promise<void> {
+    await cluster.apply(manifest);
+    await cluster.patch(manifest, runningStatus(), "status");
+  }
+  function start(node: string, ...args: string[]): ChildProcess {
+    const child = spawn("ip", ["netns", "exec", bed.name(node), "sh", CAUSEWAY, ...args], {
+      stdio: ["ignore", "inherit", "inherit"],
+    });
+    children.push(child);
+    return child;
+  }
+  const process = (name: "proxy" | "frontend"): ChildProcess =>
+    start(
+      "g",
+      name,
+      "--kubeconfig",
+      join(folder, name),
+      "--run-dir",
+      folder,
+      "--gateway",
+      "default/edge",
+      "--pod",
+      "default/gateway-a",
+      "--log-level",
+      "error",
+      "--drain-ms",
+      "0",
+    );
+  /** Targets that answer the client, by name. */
+  async function answering(): Promise<string[]> {
+    const command = [
+      "sh",
+      CAUSEWAY,
+      "traffic",
+      "--to",
+      `${VIP}:8080`,
+      "--protocol",
+      "tcp",
+      "--connections",
+      "60",
+      "--timeout",
+      "500",
+      "--json",
+    ];
+    const text = await bed.run("c", "sh", "-c", `${command.join(" ")} || true`);
+    const { targets, sent, answered } = trafficReportSchema.parse(JSON.parse(text));
+    return answered === sent ? Object.keys(targets).sort() : [];
+  }
+  const settled = (check: () => Promise<unknown>, wanted: unknown): Promise<void> =>
+    expect.poll(check, { timeout: 20_000, interval: 50 }).toEqual(wanted);
+
+  beforeAll(async () => {
+    if (!HAS_GATEWAY_API) return;
+    folder = mkdtempSync(join(tmpdir(), "cw-k8s-"));
+    bed = new Testbed({ prefix: "cw-k", targets: 3, vips: [VIP] });
+    sh(`ip link add cw-k-api type veth peer name api netns ${bed.name("g")}
+        ip addr add ${API}/24 dev cw-k-api; ip link set cw-k-api up
+        ip -n ${bed.name("g")} addr add 169.254.77.2/24 dev api; ip -n ${bed.name("g")} link set api up`);
+    cluster = await Cluster.start(API);
+    for (const name of ["proxy", "frontend"]) writeFileSync(join(folder, name), cluster.kubeconfig(name));
+    for (const file of globSync(EXAMPLE).sort()) {
+      const text = readFileSync(file, "utf8").replace("  asn: 65000\n", "  type: Static\n  asn: 65000\n");
+      await cluster.applyText(text);
+    }
+    for (const at of [1, 2]) await ready(pod(at));
+    await cluster.apply(instance);
+    controller = await startController(cluster);
+    for (const at of [1, 2, 3]) start(`t${at}`, "echo", "--name", `echo-${at}`, "--tcp", "8080");
+    process("proxy");
+    process("frontend");
+  });
+  afterAll(async () => {
+    if (!HAS_GATEWAY_API) return;
+    for (const child of children) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      const ended = once(child, "exit");
+      child.kill("SIGTERM");
+      await ended;
+    }
+    await controller?.stop();
+    await cluster?.close();
+    bed?.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test("serves traffic, and follows pods that come and go", async () => {
+    await settled(async () => (await answering()).length, 2);
+    await ready(pod(3));
+    await settled(async () => (await answering()).length, 3);
+    await cluster.delete(pod(1));
+    await settled(async () => (await answering()).length, 2);
+  });
+
+  test.skipIf(IS_REAL)("serves on while the API server is away, and catches up", async () => {
+    await cluster.double.stop();
+    expect(await answering()).toHaveLength(2);
+    await cluster.double.start();
+    await ready(pod(1));
+    await settled(async () => (await answering()).length, 3);
+  });
+
+  test("the frontend says in statuses how it stands with its routers", async () => {
+    const states = async (): Promise<string[]> => {
+      const peer = { apiVersion: "causeway.dev/v1alpha1", kind: "BgpPeer", metadata: { name: "router-ipv4" } };
+      const { status } = peerSchema.parse(await cluster.get(peer));
+      return (status?.instances ?? []).map(({ name, state }) => `${name} ${state}`);
+    };
+    await settled(states, ["gateway-a Static"]);
+    const conditions = async (): Promise<string[]> =>
+      podSchema
+        .parse(await cluster.get(instance))
+        .status.conditions.map(({ type, status }) => `${type} ${status}`)
+        .filter((text) => text.startsWith("causeway.dev/ipv4"));
+    await settled(conditions, ["causeway.dev/ipv4-ready True"]);
+  });
+
+  test.skipIf(IS_REAL)("each process asks only for what it needs", () => {
+    const uses = cluster.double.access.uses();
+    const of = (user: string, verbs: readonly string[]): string[] =>
+      [...new Set(uses.flatMap((use) => (use.user === user && verbs.includes(use.verb) ? [use.resource] : [])))].sort();
+    expect(of("proxy", ["create", "update", "patch", "delete"])).toEqual([]);
+    expect(of("proxy", ["list", "watch"])).not.toContain("secrets");
+    expect(of("frontend", ["create", "update", "patch", "delete"])).toEqual(["bgppeers/status", "pods/status"]);
+    const secrets = uses.filter(({ user, resource }) => user === "frontend" && resource === "secrets");
+    expect(new Set(secrets.map(({ namespace }) => namespace))).toEqual(new Set(["default"]));
+  });
+});
