@@ -97,7 +97,7 @@ async function intents(options: ExplainOptions): Promise<readonly Intent[]> {
   const folder = labFolder(options.lab);
   const close = new AbortController();
   try {
-    const store = await openStore({
+    const { store } = await openStore({
       ...(kubeconfig === undefined
         ? { manifests: manifests ?? folder.manifests, state: state ?? folder.state }
         : { kubeconfig }),

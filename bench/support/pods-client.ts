@@ -17,6 +17,7 @@ const abort = new AbortController();
 const store = new KubernetesStore({
   config: {
     server: new URL(url),
+    namespace: "default",
     ca: () => readFileSync(caFile, "utf8"),
     tlsServerName: undefined,
     skipsVerify: false,

@@ -29,7 +29,9 @@ const open = (options: StoreOptions, env: NodeJS.ProcessEnv = {}) =>
   });
 
 test("folders make a directory store", async () => {
-  expect(await open({ manifests: folder, state: join(folder, "state") })).toBeInstanceOf(DirectoryStore);
+  const { store, lock } = await open({ manifests: folder, state: join(folder, "state") });
+  expect(store).toBeInstanceOf(DirectoryStore);
+  expect(lock).toBeUndefined();
 });
 
 test.each<readonly [StoreOptions, RegExp]>([

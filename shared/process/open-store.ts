@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { Clock } from "./clock.ts";
+import type { LeaderLock } from "./leader-election.ts";
 
 /** Where a process's objects are, as its command line says. */
 export interface StoreOptions {
@@ -24,6 +25,12 @@ export interface OpenStoreOptions extends StoreOptions {
   readonly env: NodeJS.ProcessEnv;
 }
 
+export interface OpenedStore {
+  readonly store: ObjectStore;
+  /** Locks by which replicas of a process agree on a leader; a store in folders has none. */
+  readonly lock?: (name: string) => LeaderLock;
+}
+
 /** The command line does not say where objects are, or says it twice. */
 class StoreChoiceError extends Error {
   override readonly name = "StoreChoiceError";
@@ -33,7 +40,7 @@ class StoreChoiceError extends Error {
  * The store that the options name. Each loads its own code only.
  * @throws StoreChoiceError; ApiConfigError when the API's address or credentials cannot be read.
  */
-export async function openStore(options: OpenStoreOptions): Promise<ObjectStore> {
+export async function openStore(options: OpenStoreOptions): Promise<OpenedStore> {
   const { manifests, state, kubernetes = false, kubeconfig: file, name, log, clock, signal, env } = options;
   const wantsApi = kubernetes || file !== undefined;
   const wantsFolders = manifests !== undefined || state !== undefined;
@@ -46,7 +53,7 @@ export async function openStore(options: OpenStoreOptions): Promise<ObjectStore>
     }
     const { DirectoryStore } = await import("../store/directory-store.ts");
     log.info({ manifests, state }, "objects are in folders");
-    return new DirectoryStore({ manifests, state, log, signal, sweeps: name === "controller" });
+    return { store: new DirectoryStore({ manifests, state, log, signal, sweeps: name === "controller" }) };
   }
   const { inClusterConfig, isInCluster } = await import("../store/kubernetes/in-cluster.ts");
   if (!wantsApi && !isInCluster(env)) {
@@ -58,5 +65,6 @@ export async function openStore(options: OpenStoreOptions): Promise<ObjectStore>
       : (await import("../store/kubernetes/kubeconfig.ts")).kubeconfig(file, clock);
   const { KubernetesStore } = await import("../store/kubernetes/kubernetes-store.ts");
   log.info({ server: config.server.href }, "objects are in the Kubernetes API");
-  return new KubernetesStore({ config, log, signal, clock, userAgent: `causeway-${name}` });
+  const store = new KubernetesStore({ config, log, signal, clock, userAgent: `causeway-${name}` });
+  return { store, lock: (lease) => store.lock(lease) };
 }

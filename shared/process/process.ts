@@ -2,10 +2,9 @@ import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import pino, { type Logger } from "pino";
-import type { ObjectStore } from "../store/object-store.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { type Endpoints, serve } from "./http-server.ts";
-import { openStore, type StoreOptions } from "./open-store.ts";
+import { type OpenedStore, openStore, type StoreOptions } from "./open-store.ts";
 
 /** What every process of the system is started with. */
 export interface ProcessOptions extends StoreOptions {
@@ -14,8 +13,7 @@ export interface ProcessOptions extends StoreOptions {
   readonly logLevel: string;
 }
 
-export interface ProcessContext {
-  readonly store: ObjectStore;
+export interface ProcessContext extends OpenedStore {
   readonly log: Logger;
   readonly clock: Clock;
   readonly runDir: string;
@@ -50,10 +48,10 @@ export async function runProcess(
   const closeStore = new AbortController();
   const { runDir } = options;
   const clock = systemClock;
-  const store = await openStore({ ...options, name, log, clock, signal: closeStore.signal, env: process.env });
+  const opened = await openStore({ ...options, name, log, clock, signal: closeStore.signal, env: process.env });
   let running: RunningProcess;
   try {
-    running = await start({ store, log, clock, runDir, signal: stop.signal });
+    running = await start({ ...opened, log, clock, runDir, signal: stop.signal });
   } catch (error) {
     closeStore.abort();
     // Ended before all objects had been read.

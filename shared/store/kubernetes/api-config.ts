@@ -2,6 +2,8 @@
 export interface ApiConfig {
   /** Origin, for example `https://10.96.0.1:443`, and a path when the API is served beneath one. */
   readonly server: URL;
+  /** Where objects of our own processes, such as Leases, belong. */
+  readonly namespace: string;
   /** PEM of the authorities that may sign the server's certificate; the system's when undefined. */
   readonly ca: () => string | undefined;
   /** Name in the server's certificate, when it is not the host of `server`. */

@@ -87,9 +87,11 @@ describe("in a pod", () => {
     expect(isInCluster(env, folder)).toBe(false);
     token("one");
     writeFileSync(join(folder, "ca.crt"), "CA\n");
+    writeFileSync(join(folder, "namespace"), "causeway-system");
     expect(isInCluster(env, folder)).toBe(true);
     const config = inClusterConfig(env, clock, folder);
     expect([config.server.host, config.ca(), config.token()]).toEqual(["[2001:db8::1]", "CA", "one"]);
+    expect(config.namespace).toBe("causeway-system");
     token("two");
     expect(config.token()).toBe("one");
     nowMs += 10_001;

@@ -30,5 +30,6 @@ export function inClusterConfig(env: NodeJS.ProcessEnv, clock: Clock, folder: st
   // A pod without a mounted service account is told so at once, not at its first request.
   token();
   ca();
-  return { server, ca, tlsServerName: undefined, skipsVerify: false, token, certificate: () => undefined };
+  const namespace = fileSecret(join(folder, "namespace"), clock)();
+  return { server, namespace, ca, tlsServerName: undefined, skipsVerify: false, token, certificate: () => undefined };
 }

@@ -33,7 +33,11 @@ const kubeconfigSchema = z.looseObject({
     .array(
       z.looseObject({
         name: z.string(),
-        context: z.looseObject({ cluster: z.string(), user: z.string().default("") }),
+        context: z.looseObject({
+          cluster: z.string(),
+          user: z.string().default(""),
+          namespace: z.string().min(1).default("default"),
+        }),
       }),
     )
     .default([]),
@@ -85,6 +89,7 @@ export function kubeconfig(path: string, clock: Clock): ApiConfig {
   const { token, tokenFile } = user;
   return {
     server: new URL(cluster.server),
+    namespace: context.namespace,
     ca: either(cluster["certificate-authority-data"], cluster["certificate-authority"]) ?? (() => undefined),
     tlsServerName: cluster["tls-server-name"],
     skipsVerify: cluster["insecure-skip-tls-verify"],

@@ -1,10 +1,12 @@
 import { setMaxListeners } from "node:events";
 import { type AnyObject, describeRef, KINDS, type Kind, type ObjectOf, type ObjectRef } from "../../api/kinds.ts";
 import { type Clock, systemClock } from "../../process/clock.ts";
+import type { LeaderLock } from "../../process/leader-election.ts";
 import type { Log } from "../../process/log.ts";
 import type { Interest, ObjectStore, ObjectView, StatusOf, WriteOptions } from "../object-store.ts";
 import { ApiClient, type ApiClientOptions } from "./api-client.ts";
 import type { ApiConfig } from "./api-config.ts";
+import { LeaseLock } from "./lease-lock.ts";
 import { ObjectWrites } from "./object-writes.ts";
 import type { ReflectorTimes } from "./reflector.ts";
 import { ServedKinds } from "./served-kinds.ts";
@@ -52,6 +54,17 @@ export class KubernetesStore implements ObjectStore {
     const close = (): void => this.#client.close();
     if (signal.aborted) close();
     else signal.addEventListener("abort", close, { once: true });
+  }
+
+  /** A lock in the namespace of our own processes. */
+  lock(name: string): LeaderLock {
+    const { config, clock = systemClock } = this.#options;
+    return new LeaseLock({
+      client: this.#client,
+      namespace: config.namespace,
+      lease: name,
+      now: () => new Date(clock.nowMs()),
+    });
   }
 
   /** What is wrong with the objects that were read, by object. */

@@ -13,10 +13,14 @@ export interface Use {
   readonly namespace: string;
 }
 
+const WRITES = new Set(["create", "update", "patch", "delete"]);
+
 /** Who may talk to the server, and what each has asked for. */
 export class Access {
   readonly #tokens = new Map<string, string>();
   readonly #uses = new Map<string, Use>();
+  /** Every write, in order. */
+  readonly writes: Use[] = [];
 
   allow(token: string, user: string): void {
     this.#tokens.set(token, user);
@@ -39,6 +43,7 @@ export class Access {
   }
 
   record(use: Use): void {
+    if (WRITES.has(use.verb)) this.writes.push(use);
     this.#uses.set(JSON.stringify(use), use);
   }
 

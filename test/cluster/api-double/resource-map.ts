@@ -1,3 +1,4 @@
+import type { ApiObject } from "./api-object.ts";
 import { BUILTIN_TYPES } from "./builtin-types.ts";
 import { preferredFirst, typeOfDefinition } from "./crd-types.ts";
 import { apiVersionOf, type ResourceType } from "./resource-type.ts";
@@ -16,6 +17,7 @@ export interface ParsedPath {
 /** The resources that are served now: Kubernetes' own, and those that CustomResourceDefinitions define. */
 export class ResourceMap {
   readonly #storage: Storage;
+  readonly #types = new WeakMap<ApiObject, ResourceType>();
 
   constructor(storage: Storage) {
     this.#storage = storage;
@@ -23,7 +25,14 @@ export class ResourceMap {
 
   types(): readonly ResourceType[] {
     const defined = this.#storage.list("customresourcedefinitions.apiextensions.k8s.io");
-    return [...BUILTIN_TYPES, ...defined.map(typeOfDefinition)];
+    return [...BUILTIN_TYPES, ...defined.map((definition) => this.#typeOf(definition))];
+  }
+
+  /** Objects are never changed in place, so each definition is read once. */
+  #typeOf(definition: ApiObject): ResourceType {
+    const type = this.#types.get(definition) ?? typeOfDefinition(definition);
+    this.#types.set(definition, type);
+    return type;
   }
 
   /** @throws StatusError 404 when nothing is served there. */

@@ -75,6 +75,7 @@ export class Cluster {
   config(token: string, url: string = this.#server.url): ApiConfig {
     return {
       server: new URL(url),
+      namespace: "default",
       ca: () => this.#server.ca,
       tlsServerName: undefined,
       skipsVerify: false,
