@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ICMP_TABLE, RETURN_TABLE, ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
+import { GUARD_TABLE, ICMP_TABLE, RETURN_TABLE, ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
 import { vipAddresses } from "#shared/instance/vip-addresses.ts";
 import type { Rule } from "#shared/kernel/rules.ts";
 import { FAMILIES, type Family, ip } from "#shared/net/ip.ts";
@@ -33,9 +33,11 @@ function walk(rules: readonly Rule[], family: Family, mark: number): { table: nu
   const own = rules.filter((rule) => rule.family === family).sort((a, b) => a.priority - b.priority);
   let looked = 0;
   let from = 0;
-  for (const { action, fwmark, fwmask = 0xffffffff, priority } of own) {
+  for (const { action, fwmark, fwmask = 0xffffffff, priority, ipProtocol } of own) {
     if (priority < from) continue;
     looked += 1;
+    // A packet of ICMP: the guard of VIPs asks for the transport protocol.
+    if (ipProtocol !== undefined) continue;
     // JavaScript's & is signed; marks are not.
     if (fwmark !== undefined && (mark & fwmask) >>> 0 !== fwmark) continue;
     if (action.kind === "goto") from = action.priority;
@@ -51,7 +53,7 @@ describe("routing rules", () => {
         const rules = routingRules(withLegs(dsr, some));
         for (const family of FAMILIES) {
           for (const id of some) expect(walk(rules, family, id).table).toBe(id);
-          expect(walk(rules, family, 0)).toEqual({ table: LOCAL_TABLE, looked: 2 });
+          expect(walk(rules, family, 0)).toEqual({ table: LOCAL_TABLE, looked: 5 });
         }
       }),
       { numRuns: 40 },
@@ -111,7 +113,7 @@ describe("routes, addresses and settings", () => {
 
   it("send each leg to its target's neighbour, or to the next hop of a target that is not on the link", () => {
     const routes = routingRoutes(dsr, devices);
-    expect(routes).toHaveLength(4);
+    expect(routes.filter(({ type }) => type === undefined)).toHaveLength(4);
     const [leg] = [...dsr.legs.values()].filter(({ target }) => target === "default/pod-1");
     const own = routes.filter(({ table }) => table === leg?.id);
     expect(own.map(({ nextHops }) => nextHops)).toEqual([
@@ -122,8 +124,14 @@ describe("routes, addresses and settings", () => {
 
   it("leave legs out whose interface is not there; local delivery is NAT's alone", () => {
     const nowhere = { ...devices, ifindex: new Map<string, number>() };
-    expect(routingRoutes(dsr, nowhere)).toEqual([]);
+    const guard = [{ destination: "198.51.100.10/32" }, { destination: "2001:db8:100::10/128" }].map((route) => ({
+      ...route,
+      table: GUARD_TABLE,
+      type: "blackhole",
+    }));
+    expect(routingRoutes(dsr, nowhere)).toMatchObject(guard);
     expect(routingRoutes(nat, nowhere)).toMatchObject([
+      ...guard,
       { table: ICMP_TABLE, type: "local", destination: "0.0.0.0/0", nextHops: [{ ifindex: 1 }] },
       { table: ICMP_TABLE, type: "local", destination: "::/0", nextHops: [{ ifindex: 1 }] },
     ]);

@@ -1,8 +1,15 @@
-import { ICMP_MARK, ICMP_TABLE, RETURN_MARK, RETURN_TABLE, ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
+import {
+  GUARD_TABLE,
+  ICMP_MARK,
+  ICMP_TABLE,
+  RETURN_MARK,
+  RETURN_TABLE,
+  ROUTE_PROTOCOL,
+} from "#shared/instance/marks.ts";
 import { linkSettings, neighbourSettings } from "#shared/instance/neighbour-settings.ts";
 import type { Route } from "#shared/kernel/routes.ts";
 import type { Rule } from "#shared/kernel/rules.ts";
-import { FAMILIES, type Family, type Ip } from "#shared/net/ip.ts";
+import { FAMILIES, type Family, familyOf, type Ip } from "#shared/net/ip.ts";
 import type { Intent, Leg } from "#shared/resolve/intent-types.ts";
 
 /** The kernel's own table of local addresses. */
@@ -13,6 +20,9 @@ const UNMARKED_PRIORITY = 100;
 const RETURN_PRIORITY = 101;
 const ICMP_PRIORITY = 103;
 const LEG_PRIORITY = 200;
+const GUARD_PRIORITY = 990;
+/** IANA's numbers of TCP, UDP and SCTP. */
+const BALANCED = [6, 17, 132];
 /** After the main table and the default one (32766, 32767). */
 const OWN_PRIORITY = 32_800;
 /** Rules are looked at one by one: above this number of legs, a first rule narrows the search to a 64th. */
@@ -61,7 +71,7 @@ function legRules(family: Family, legs: readonly Leg[]): Rule[] {
 /** Routing rules: unmarked packets pass all of ours in one step; marked ones find their table. */
 export function routingRules(intent: Intent): readonly Rule[] {
   return FAMILIES.flatMap((family) => [
-    rule(family, UNMARKED_PRIORITY, 0, { kind: "goto", priority: LOCAL_PRIORITY }),
+    rule(family, UNMARKED_PRIORITY, 0, { kind: "goto", priority: GUARD_PRIORITY }),
     rule(family, RETURN_PRIORITY, RETURN_MARK, { kind: "lookup", table: RETURN_TABLE }),
     // Replies never leave by the management network's default route: no router, no reply.
     rule(family, RETURN_PRIORITY + 1, RETURN_MARK, { kind: "unreachable" }),
@@ -69,6 +79,14 @@ export function routingRules(intent: Intent): readonly Rule[] {
     ...legRules(
       family,
       [...intent.legs.values()].filter((leg) => leg.addresses[family] !== undefined),
+    ),
+    // While somebody's `nft flush ruleset` is not repaired yet, clients are to send again, not to be reset by this host.
+    ...intent.externalInterfaces.flatMap((iif) =>
+      BALANCED.map((ipProtocol) => ({
+        ...rule(family, GUARD_PRIORITY, undefined, { kind: "lookup", table: GUARD_TABLE }),
+        ipProtocol,
+        iif,
+      })),
     ),
     rule(family, LOCAL_PRIORITY, undefined, { kind: "lookup", table: LOCAL_TABLE }),
     // What the stack sends itself (echo replies, ICMP errors) is marked as a reply only after a first route lookup. Where
@@ -93,6 +111,10 @@ export function routingRoutes(intent: Intent, devices: RoutingDevices): readonly
         protocol: ROUTE_PROTOCOL,
       });
     }
+  }
+  for (const vip of intent.vips) {
+    const destination = `${vip}/${familyOf(vip) === 4 ? 32 : 128}`;
+    routes.push({ table: GUARD_TABLE, type: "blackhole", destination, nextHops: [], protocol: ROUTE_PROTOCOL });
   }
   if (intent.mode === "NAT") {
     for (const family of FAMILIES) {

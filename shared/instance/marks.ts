@@ -19,3 +19,5 @@ export const ICMP_MARK = 0x80000003;
 export const ICMP_TABLE = 7702;
 /** In a map of moved slots: flows that are not known as kept go to the slot's owner. Never on a packet that leaves. */
 export const SETTLED_MARK = 0x80000004;
+/** Routing table that drops what the ruleset should have taken: VIPs' TCP, UDP and SCTP is never for the stack itself. */
+export const GUARD_TABLE = 7703;

@@ -25,6 +25,7 @@ const FRA = {
   oif: 17,
   pad: 18,
   protocol: 21,
+  ipProtocol: 22,
 };
 const ACTIONS = { lookup: 1, goto: 2, nop: 3, blackhole: 6, unreachable: 7, prohibit: 8 };
 /** 0xffffffff is the kernel's "does not suppress". */
@@ -49,6 +50,8 @@ export interface Rule {
   /** Device names, which need not exist yet. */
   readonly iif?: string | undefined;
   readonly oif?: string | undefined;
+  /** Number of the transport protocol (Linux 4.17). */
+  readonly ipProtocol?: number | undefined;
   /** The rule holds for packets that do not match. */
   readonly invert?: boolean;
   /** Ignore the table's routes with a prefix of this length or shorter. */
@@ -117,6 +120,7 @@ export function ruleText(rule: Rule): string {
     mask !== undefined && `fwmark 0x${(fwmark ?? 0).toString(16)}/0x${mask.toString(16)}`,
     rule.iif !== undefined && `iif ${rule.iif}`,
     rule.oif !== undefined && `oif ${rule.oif}`,
+    rule.ipProtocol !== undefined && `ipproto ${rule.ipProtocol}`,
     action.kind,
     action.kind === "lookup" && action.table,
     action.kind === "goto" && action.priority,
@@ -161,6 +165,7 @@ function writeRule(writer: MessageWriter, rule: Rule): void {
   }
   if (rule.iif !== undefined) writer.attributeString(FRA.iif, deviceName(rule.iif));
   if (rule.oif !== undefined) writer.attributeString(FRA.oif, deviceName(rule.oif));
+  if (rule.ipProtocol !== undefined) writer.attributeU8(FRA.ipProtocol, rule.ipProtocol);
   if (action.kind === "lookup") writer.attributeU32(FRA.table, action.table);
   if (action.kind === "goto") writer.attributeU32(FRA.goto, action.priority);
   if (rule.suppressPrefixLength !== undefined) {
@@ -209,6 +214,7 @@ function parseRule({ type, payload }: NetlinkMessage): ListedRule | undefined {
     fwmask: mask,
     iif: attributes.string(FRA.iif),
     oif: attributes.string(FRA.oif),
+    ipProtocol: attributes.u8(FRA.ipProtocol),
     invert: (readU32(payload, 8) & FIB_RULE_INVERT) !== 0,
     suppressPrefixLength: suppress === NO_SUPPRESSION ? undefined : suppress,
     protocol: attributes.u8(FRA.protocol) ?? 0,

@@ -37,6 +37,7 @@ const RULES: Rule[] = [
     protocol: PROTOCOL,
   },
   { family: 4, priority: 103, action: { kind: "blackhole" }, iif: "a0", oif: "later0", protocol: PROTOCOL },
+  { family: 6, priority: 106, action: { kind: "lookup", table: 7 }, iif: "a0", ipProtocol: 132, protocol: PROTOCOL },
   { family: 4, priority: 104, action: { kind: "lookup", table: 254 }, fwmark: 0, protocol: PROTOCOL },
   {
     family: 4,
