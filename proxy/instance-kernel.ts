@@ -24,9 +24,13 @@ import { keptName } from "./nft/kept-flows.ts";
 import { plan } from "./nft/plan.ts";
 import { type FlowsInForce, flowsInForce } from "./nft/read-flows.ts";
 import { readTable } from "./nft/read-table.ts";
+import { slotKey } from "./nft/slot-key.ts";
 import { asListed, type ListedTable, type TableState } from "./nft/table-state.ts";
 import { putBack, type RepairCounts } from "./repairs.ts";
 import { LOCAL_TABLE, type RoutingDevices, routingRoutes, routingRules, sysctls } from "./routing.ts";
+
+/** Kept flows that are put back after somebody has flushed the ruleset, each family. */
+const RESTORED_FLOWS = 50_000;
 
 /** Our nftables tables, of the families netdev and inet. */
 const TABLE = "causeway";
@@ -64,6 +68,8 @@ export class InstanceKernel {
   readonly #netfilter: NetlinkSocket;
   readonly #netns: string | undefined;
   readonly #log: Log;
+  /** Kept flows at the last look, as elements of their maps. */
+  #kept: ReadonlyMap<string, readonly string[]> = new Map();
   /** What the kernel holds, by table; absent: to be listed first. */
   readonly #known = new Map<TableState["family"], ListedTable | undefined>();
   #network: NetworkState | undefined;
@@ -339,6 +345,7 @@ export class InstanceKernel {
       tables.map((table) => ({
         table,
         listed: this.#known.has(table.family) ? this.#known.get(table.family) : this.#list(table, isChanged),
+        restore: this.#kept,
       })),
     );
     if (transactions.length > 0) {
@@ -413,13 +420,28 @@ export class InstanceKernel {
   /** How many flows are kept at each leg. */
   keptFlows(intent: Intent): ReadonlyMap<LegId, number> {
     const counts = new Map<LegId, number>();
-    for (const name of FAMILIES.map((family) => keptName(intent, family))) {
-      for (const family of ["netdev", "inet"] as const) {
-        listNumberMap(this.#netfilter, family, TABLE, name).forEach((leg, index) => {
-          if (index % 2 === 1) counts.set(leg, (counts.get(leg) ?? 0) + 1);
-        });
-      }
-    }
+    const timeout = `timeout ${intent.flowKeeping.idleTimeoutSeconds}s`;
+    this.#kept = new Map(
+      FAMILIES.map((family) => {
+        const name = keptName(intent, family);
+        // A flow may be known to one of the paths or both; put back, both know it: either may be in force first.
+        const elements = new Map<number, string>();
+        for (const path of ["inet", "netdev"] as const) {
+          const pairs = listNumberMap(this.#netfilter, path, TABLE, name);
+          for (let at = 0; at + 1 < pairs.length; at += 2) {
+            const [hash = 0, leg = 0] = pairs.subarray(at, at + 2);
+            counts.set(leg, (counts.get(leg) ?? 0) + 1);
+            if (elements.size < RESTORED_FLOWS) elements.set(hash, `${slotKey(hash)} ${timeout} : ${leg}`);
+          }
+        }
+        return [name, [...elements.values()]];
+      }),
+    );
     return counts;
+  }
+
+  /** No flow is kept any more: none is to be put back. */
+  forgetKept(): void {
+    this.#kept = new Map();
   }
 }

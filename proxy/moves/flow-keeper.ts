@@ -25,7 +25,9 @@ export interface MovesStatus {
 /** What the keeper needs of the kernel. */
 export interface KeptFlows {
   flowsInForce(): FlowsInForce | undefined;
+  /** Counts, and remembers them should the ruleset be flushed. */
   keptFlows(intent: Intent): ReadonlyMap<LegId, number>;
+  forgetKept(): void;
   counters(): ReadonlyMap<string, { readonly packets: number }>;
 }
 
@@ -86,6 +88,7 @@ export class FlowKeeper {
     this.#histories = next.histories;
     this.#active = next.moves.size > 0;
     if (!this.#active) {
+      if (this.#kept.size > 0) this.#kernel.forgetKept();
       this.#kept = NOTHING_KEPT;
       this.#refused = undefined;
       this.#refusedMs = undefined;

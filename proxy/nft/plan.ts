@@ -195,6 +195,8 @@ function planRemovals(steps: Steps, table: TableState, actual: ListedTable): voi
 export interface TableChange {
   readonly table: TableState;
   readonly listed: ListedTable | undefined;
+  /** Elements for maps whose elements packets make, should such a map be made anew: they are there before any packet. */
+  readonly restore?: ReadonlyMap<string, readonly string[]>;
 }
 
 const NOTHING: ListedTable = {
@@ -214,11 +216,11 @@ const NOTHING: ListedTable = {
  */
 export function plan(changes: readonly TableChange[]): Plan {
   const steps = new Steps();
-  for (const { table, listed } of changes) planTable(steps, table, listed);
+  for (const change of changes) planTable(steps, change);
   return steps.finish();
 }
 
-function planTable(steps: Steps, table: TableState, listed: ListedTable | undefined): void {
+function planTable(steps: Steps, { table, listed, restore }: TableChange): void {
   const actual = listed ?? NOTHING;
   steps.begin(table);
   if (listed === undefined) steps.step(BYTES.object, steps.command("add", "table"));
@@ -231,7 +233,11 @@ function planTable(steps: Steps, table: TableState, listed: ListedTable | undefi
     planSlots(steps, name, slots, undefined);
   }
   for (const [name, { kind, declaration }] of table.dynamic) {
-    if (!actual.dynamic.has(name)) steps.step(BYTES.object, steps.command("add", kind, name, `{ ${declaration} }`));
+    if (actual.dynamic.has(name)) continue;
+    steps.step(BYTES.object, steps.command("add", kind, name, `{ ${declaration} }`));
+    for (const part of chunks(restore?.get(name) ?? [])) {
+      steps.step(part.length * BYTES.element, ...steps.elements("add", name, part));
+    }
   }
   for (const name of table.counters) {
     if (!actual.counters.has(name)) steps.step(BYTES.object, steps.command("add", "counter", name));

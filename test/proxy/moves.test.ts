@@ -300,6 +300,31 @@ describe("flows and changes of targets", () => {
     expect(new Set(broken.map(({ target, outcome }) => `${target} ${outcome}`))).toEqual(new Set(["pod-1 reset"]));
   });
 
+  it("outlives a flush of the ruleset: kept flows are put back with it, and nobody is reset meanwhile", async () => {
+    begin();
+    await program([1, 2, 3]);
+    const held = await hold();
+    await program([1, 2, 3, 4]);
+    await rounds();
+    // Known to be kept now, and settled: only what is known goes to the former owners.
+    nowMs += 300_001;
+    await program([1, 2, 3, 4]);
+    expect(keeper.status()).toMatchObject({ learningSlots: 0 });
+    bed.exec("g", "nft flush ruleset");
+    const received = (): number => Number(/ext0:\s*\d+\s+(\d+)/.exec(bed.exec("g", "cat /proc/net/dev"))?.[1]);
+    const before = received();
+    // Each held connection has sent, and sends again.
+    await until(
+      received,
+      (now) => now > before + 2 * HELD,
+      20_000,
+      () => "no packet met the empty ruleset",
+    );
+    await program([1, 2, 3, 4]);
+    await rounds();
+    expect(await damage(held)).toEqual({ held: 2 * HELD, broken: 0, moved: 0, lost: 0 });
+  });
+
   it("tells where the packets of a flow go as the kernel sends them", async () => {
     begin();
     const flows = ([4, 6] as const).flatMap((family) =>
