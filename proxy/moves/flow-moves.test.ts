@@ -1,94 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { lookupTable } from "#shared/balance/maglev.ts";
 import { SETTLED_MARK } from "#shared/instance/marks.ts";
 import type { LegId } from "#shared/resolve/intent-types.ts";
-import { type History, hasSettled, type MovedSlots, nextEndMs, nextHistory } from "./flow-moves.ts";
+import { hasSettled, nextEndMs, nextHistory } from "./flow-moves.ts";
+import { Instance, ownersOf, type TargetState, targetOf, WINDOW_MS, windowMs } from "./instances.fixture.ts";
 
 const SIZE = 31;
-const WINDOW_MS = 300_000;
 /** Flows send at least this often. */
 const ROUND_MS = WINDOW_MS / 4;
 const TARGETS = 6;
-const windowMs = { connection: WINDOW_MS, datagram: 10_000 };
-
-type State = "ready" | "draining" | "gone";
-type Targets = readonly State[];
-const leg = (target: number): LegId => 0x10000 + target;
-
-/** The owners of slots; those of a table that nothing changed are the same array, as the table cache has it. */
-function ownersOf(targets: Targets): Uint32Array {
-  const ready = targets.flatMap((state, index) => (state === "ready" ? [index] : []));
-  const candidates = ready.map((index) => ({ key: `pod-${index}`, weight: 1 }));
-  return Uint32Array.from(lookupTable(candidates, SIZE), (at) => leg(ready[at] ?? 0));
-}
-
-interface Known {
-  readonly leg: LegId;
-  untilMs: number;
-}
-
-/** One gateway instance: the proxy's memory, and what the rules of proxy/nft/kept-flows.ts do with a packet. */
-class Instance {
-  #history: History | undefined;
-  readonly #known = new Map<number, Known>();
-  readonly #room: number;
-  #refusedMs: number | undefined;
-  #refused = false;
-
-  constructor(room: number) {
-    this.#room = room;
-  }
-
-  get moved(): MovedSlots | undefined {
-    return this.#history?.moved.connection;
-  }
-
-  /** A pass of the proxy. */
-  pass(slots: Uint32Array, serving: (leg: LegId) => boolean, nowMs: number): void {
-    for (const [flow, { untilMs }] of this.#known) if (untilMs <= nowMs) this.#known.delete(flow);
-    if (this.#refused) this.#refusedMs = nowMs;
-    this.#refused = false;
-    const kept = new Set([...this.#known.values()].map((known) => known.leg));
-    const refused = this.#refusedMs === undefined ? {} : { refusedMs: this.#refusedMs };
-    const table = { hash: "tuple" as const, slots };
-    this.#history = nextHistory(this.#history, table, { nowMs, windowMs, serving, kept, ...refused });
-  }
-
-  /** The proxy was killed: a new one reads the kernel (see recover.ts). */
-  restart(nowMs: number): void {
-    const known = this.#history;
-    const moved = known?.moved.connection;
-    if (known === undefined) return;
-    const origins = new Set(Array.from({ length: TARGETS }, (_, target) => leg(target)));
-    const until = new Float64Array(SIZE).fill(nowMs + WINDOW_MS);
-    const connection = moved && { legs: moved.legs, until, origins };
-    this.#history = { ...known, moved: connection ? { connection } : {} };
-  }
-
-  /** @returns where a packet goes; undefined when it is dropped. */
-  packet(flow: number, begins: boolean, serving: (leg: LegId) => boolean, nowMs: number): LegId | undefined {
-    const slot = flow % SIZE;
-    const owner = this.#history?.slots[slot];
-    const former = this.moved?.legs[slot] ?? 0;
-    if (former === 0) return owner;
-    const known = this.#known.get(flow);
-    if (known !== undefined && known.untilMs > nowMs) {
-      known.untilMs = nowMs + WINDOW_MS;
-      if (serving(known.leg)) return known.leg;
-      this.#known.delete(flow);
-      return undefined;
-    }
-    if (former === SETTLED_MARK) return owner;
-    const to = begins ? (owner ?? former) : former;
-    if (this.#known.size < this.#room) {
-      this.#known.set(flow, { leg: to, untilMs: nowMs + WINDOW_MS });
-      return to;
-    }
-    this.#refused = true;
-    return former;
-  }
-}
+type State = TargetState;
 
 const change = fc.record({
   what: fc.constant("change" as const),
@@ -107,11 +28,11 @@ function run(steps: readonly (typeof step extends fc.Arbitrary<infer T> ? T : ne
   const instance = new Instance(room);
   const targets: State[] = ["ready", "ready", "ready", "gone", "gone", "gone"];
   const flows = new Map<number, LegId>();
-  const serving = (id: LegId): boolean => targets[id - 0x10000] !== "gone";
+  const serving = (id: LegId): boolean => targets[targetOf(id)] !== "gone";
   let nowMs = 0;
   const broken: number[] = [];
   const late: number[] = [];
-  let slots = ownersOf(targets);
+  let slots = ownersOf(targets, SIZE);
   instance.pass(slots, serving, nowMs);
   const send = (): void => {
     for (const [flow, home] of flows) {
@@ -129,7 +50,7 @@ function run(steps: readonly (typeof step extends fc.Arbitrary<infer T> ? T : ne
         targets[now.target] = now.state;
         // Its flows are dead, also if it comes back.
         for (const [flow, home] of flows) if (!serving(home)) flows.delete(flow);
-        const next = ownersOf(targets);
+        const next = ownersOf(targets, SIZE);
         if (next.some((owner, slot) => owner !== slots[slot])) slots = next;
       }
     } else if (now.what === "begin" && !flows.has(now.flow)) {
@@ -174,6 +95,34 @@ describe("moved slots", () => {
     );
   });
 
+  it("several instances: a flow from before the changes may come by any of them while flows are learned", () => {
+    const changes = fc.array(change, { minLength: 1, maxLength: 8 });
+    fc.assert(
+      fc.property(changes, fc.array(fc.nat(1), { minLength: 40, maxLength: 40 }), (list, ways) => {
+        const instances = [new Instance(1000), new Instance(1000)] as const;
+        const targets: State[] = ["ready", "ready", "ready", "gone", "gone", "gone"];
+        const serving = (id: LegId): boolean => targets[targetOf(id)] !== "gone";
+        let slots = ownersOf(targets, SIZE);
+        for (const instance of instances) instance.pass(slots, serving, 0);
+        const flows = new Map(ways.map((_, flow) => [flow, instances[0].packet(flow, true, serving, 0)]));
+        for (const { target, state } of list) {
+          const others = targets.filter((other, index) => other === "ready" && index !== target);
+          if (state !== "ready" && others.length === 0) continue;
+          targets[target] = state;
+          slots = ownersOf(targets, SIZE);
+          for (const [flow, home] of flows) if (home === undefined || !serving(home)) flows.delete(flow);
+          // An instance may be behind: it sees the last of the changes only.
+          instances[0].pass(slots, serving, 0);
+        }
+        instances[1].pass(slots, serving, 0);
+        for (const [flow, home] of flows) {
+          const instance = instances[ways[flow] ?? 0] ?? instances[0];
+          expect(instance.packet(flow, false, serving, 0)).toBe(home);
+        }
+      }),
+    );
+  });
+
   it("are forgotten when their flows have ended", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
@@ -187,8 +136,8 @@ describe("moved slots", () => {
   it("control: by the table alone flows break", () => {
     const begin = Array.from({ length: 200 }, (_, flow) => ({ what: "begin" as const, flow }));
     const targets: State[] = ["ready", "ready", "ready", "gone", "gone", "gone"];
-    const before = ownersOf(targets);
-    const after = ownersOf([...targets.slice(0, 3), "ready", "gone", "gone"]);
+    const before = ownersOf(targets, SIZE);
+    const after = ownersOf([...targets.slice(0, 3), "ready", "gone", "gone"], SIZE);
     expect(begin.filter(({ flow }) => before[flow % SIZE] !== after[flow % SIZE]).length).toBeGreaterThan(20);
   });
 });
