@@ -12,7 +12,7 @@ export const WINDOW_MS = 300_000;
 export const windowMs: Readonly<Record<FlowClass, number>> = { connection: WINDOW_MS, datagram: 10_000 };
 
 export type TargetState = "ready" | "draining" | "gone";
-export const legOf = (target: number): LegId => 0x10000 + target;
+const legOf = (target: number): LegId => 0x10000 + target;
 export const targetOf = (leg: LegId): number => leg - 0x10000;
 
 /** The owners of slots. A table that nothing changed is to be the same array, as the table cache has it. */
