@@ -4,10 +4,10 @@ import { FAMILIES, type Family, familyOf, type Ip } from "#shared/net/ip.ts";
 import { compareText } from "#shared/resolve/age.ts";
 import { ATTACH_KINDS, attach } from "#shared/resolve/attach.ts";
 import type { GatewayAttachment } from "#shared/resolve/attachment-types.ts";
+import { addressOf, attachmentTo, type PodAttachment, podAttachments } from "#shared/resolve/pod-attachments.ts";
 import { SLICES_THAT_COUNT } from "#shared/resolve/slice-interest.ts";
 import { indexSlices, type ServiceNetworkRef, serviceNetwork } from "#shared/resolve/targets.ts";
 import type { Interest, ObjectView } from "#shared/store/object-store.ts";
-import { addressOf, attachmentTo, type PodAttachment, podAttachments } from "./pod-attachments.ts";
 
 /**
  * What {@link desiredPodNetwork} reads: whoever calls it watches these.

@@ -1,3 +1,4 @@
+import type { Heard } from "#shared/kernel/echo-turns.ts";
 import { FAMILIES, type Family, type Ip } from "#shared/net/ip.ts";
 import { type Damping, damp, NEVER_READY } from "#shared/process/flap-damping.ts";
 import { compareText } from "#shared/resolve/age.ts";
@@ -74,14 +75,6 @@ export function chooseEars(
     for (const instance of instances) covered.set(instance, (covered.get(instance) ?? 0) + 1);
   }
   return chosen;
-}
-
-/** What an ear has heard of one instance. */
-export interface Heard {
-  /** Requests in a row without an answer. */
-  readonly unanswered: number;
-  /** Whether any was ever answered. */
-  readonly answered: boolean;
 }
 
 export interface Hearing {

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { EchoPort } from "#shared/kernel/echo-turns.ts";
 import { KernelInvalidError, KernelNotFoundError } from "#shared/kernel/kernel-error.ts";
 import { type Ip, ip } from "#shared/net/ip.ts";
 import type { Ear } from "./instance-health.ts";
-import { type EarSocket, InstanceProber, PROBE_MS } from "./instance-prober.ts";
+import { InstanceProber, PROBE_MS } from "./instance-prober.ts";
 
 const A = ip("10.1.0.251");
 const B = ip("10.1.0.252");
@@ -15,7 +16,7 @@ class FakeNetwork {
   /** Pods whose interface went: their sockets fail. */
   readonly broken = new Set<string>();
 
-  socket(pod: string): EarSocket {
+  socket(pod: string): EchoPort {
     if (this.broken.has(pod)) throw new KernelNotFoundError("echo socket", "ENODEV", "no such device");
     const waiting: [string, number][] = [];
     this.open.push(pod);

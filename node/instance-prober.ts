@@ -1,10 +1,10 @@
+import { type EchoPort, EchoTurns } from "#shared/kernel/echo-turns.ts";
 import { KernelError } from "#shared/kernel/kernel-error.ts";
 import type { Ip } from "#shared/net/ip.ts";
 import type { Log } from "#shared/process/log.ts";
 import {
   chooseEars,
   type Ear,
-  type Heard,
   type Hearing,
   type InstanceHealth,
   instanceKey,
@@ -19,16 +19,9 @@ const DEAF_MS = 10_000;
 /** Where ears are missing, they are looked for again after this. */
 const RETRY_MS = 500;
 
-/** What sends echo requests from one ear. */
-export interface EarSocket {
-  send(to: string, sequence: number): void;
-  drain(onReply: (from: string, sequence: number) => void): void;
-  close(): void;
-}
-
 export interface InstanceProberOptions {
   /** Opens a socket in the network namespace of the ear's pod. @throws when the namespace cannot be entered. */
-  readonly open: (ear: Ear, identifier: number) => EarSocket;
+  readonly open: (ear: Ear, identifier: number) => EchoPort;
   /** Monotonic. */
   readonly nowMs: () => number;
   /** Evenly from [0, 1). */
@@ -38,62 +31,10 @@ export interface InstanceProberOptions {
   readonly onChange: () => void;
 }
 
-interface Asked extends Heard {
-  /** The request that has not been judged yet; undefined: none has left. */
-  readonly sequence: number | undefined;
-  readonly replied: boolean;
-}
-
-const NEVER_ASKED: Asked = { unanswered: 0, answered: false, sequence: undefined, replied: false };
-
 /** One ear at work. */
-class Listener {
-  ear: Ear;
-  readonly #socket: EarSocket;
-  readonly #asked = new Map<string, Asked>();
-  #sequence: number;
-
-  constructor(ear: Ear, socket: EarSocket, sequence: number) {
-    this.ear = ear;
-    this.#socket = socket;
-    this.#sequence = sequence;
-  }
-
-  /**
-   * Judges the requests of the last turn and sends new ones. A turn that comes late does no harm: what has arrived
-   * meanwhile is read first, and a request counts as unanswered by turns, not by the clock.
-   * @throws KernelError when the socket is of no use any more.
-   */
-  turn(): Hearing {
-    this.#socket.drain((from, sequence) => {
-      const asked = this.#asked.get(from);
-      if (asked?.sequence === sequence) this.#asked.set(from, { ...asked, replied: true });
-    });
-    const { instances } = this.ear;
-    for (const address of this.#asked.keys())
-      if (!instances.some((one) => one === address)) this.#asked.delete(address);
-    const heard = new Map<Ip, Heard>();
-    this.#sequence = (this.#sequence + 1) & 0xffff;
-    for (const address of instances) {
-      const last = this.#asked.get(address) ?? NEVER_ASKED;
-      const missed = last.sequence !== undefined && !last.replied;
-      const unanswered = missed ? last.unanswered + 1 : last.replied ? 0 : last.unanswered;
-      const next = { unanswered, answered: last.answered || last.replied, sequence: this.#sequence, replied: false };
-      this.#asked.set(address, next);
-      heard.set(address, next);
-      try {
-        this.#socket.send(address, this.#sequence);
-      } catch (error) {
-        // No route, no neighbour: as if it had been lost.
-        if (!(error instanceof KernelError)) throw error;
-      }
-    }
-    return { ear: this.ear, instances: heard };
-  }
-
-  close(): void {
-    this.#socket.close();
-  }
+interface Listener {
+  readonly ear: Ear;
+  readonly turns: EchoTurns;
 }
 
 /**
@@ -144,9 +85,9 @@ export class InstanceProber {
     const nowMs = this.#options.nowMs();
     const hearings: Hearing[] = [];
     let lost = false;
-    for (const [key, listener] of this.#listeners) {
+    for (const [key, { ear, turns }] of this.#listeners) {
       try {
-        const hearing = listener.turn();
+        const hearing = { ear, instances: turns.turn(ear.instances) };
         hearings.push(hearing);
         if (!isDeaf(hearing)) continue;
       } catch (error) {
@@ -189,7 +130,7 @@ export class InstanceProber {
     }
     for (const [key, ear] of chosen) {
       const listener = this.#listeners.get(key);
-      if (listener !== undefined) listener.ear = ear;
+      if (listener !== undefined) this.#listeners.set(key, { ...listener, ear });
       else this.#begin(key, ear);
     }
   }
@@ -198,7 +139,7 @@ export class InstanceProber {
     const { log, open, random } = this.#options;
     try {
       const socket = open(ear, Math.floor(random() * 0x10000));
-      this.#listeners.set(key, new Listener(ear, socket, Math.floor(random() * 0x10000)));
+      this.#listeners.set(key, { ear, turns: new EchoTurns(socket, Math.floor(random() * 0x10000)) });
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       const nowMs = this.#options.nowMs();
@@ -211,7 +152,7 @@ export class InstanceProber {
   }
 
   #end(key: string): void {
-    this.#listeners.get(key)?.close();
+    this.#listeners.get(key)?.turns.close();
     this.#listeners.delete(key);
   }
 }

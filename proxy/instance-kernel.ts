@@ -57,6 +57,7 @@ interface NetworkState {
   readonly links: readonly Link[];
   readonly byIndex: ReadonlyMap<number, string>;
   readonly connected: readonly { readonly device: string; readonly prefix: Cidr }[];
+  readonly addresses: ReadonlySet<string>;
   readonly returnVia: Environment["returnVia"];
   readonly settled: Set<string>;
 }
@@ -170,10 +171,16 @@ export class InstanceKernel {
       links,
       byIndex,
       connected: this.#connected(byIndex),
+      addresses: new Set(listAddresses(this.#netlink).map(({ address }) => address)),
       returnVia: { 4: this.#returnVia(4, byIndex), 6: this.#returnVia(6, byIndex) },
       settled: new Set(),
     };
     return this.#network;
+  }
+
+  /** Addresses of this instance, as they were last read. */
+  ownAddresses(): ReadonlySet<string> {
+    return (this.#network ?? this.#readNetwork()).addresses;
   }
 
   observe(intent: Intent): Observation {

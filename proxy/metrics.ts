@@ -18,6 +18,11 @@ const METRICS = {
   movedSlots: ["causeway_moved_slots", "gauge", "Slots that changed hands and whose flows are learned, or still kept"],
   vipReady: ["causeway_vip_ready", "gauge", "1 when a service of the VIP has a programmed, ready target here"],
   packets: ["causeway_packets_total", "counter", "Packets by what befell them other than being forwarded"],
+  serviceLink: [
+    "causeway_service_link_reachable",
+    "gauge",
+    "1 while another instance or a target answers on a service network",
+  ],
   repairs: [
     "causeway_proxy_repairs_total",
     "counter",
@@ -78,6 +83,13 @@ export function proxyMetrics(status: ProxyStatus): string {
     metric(
       "packets",
       Object.entries(status.counters).map(([reason, { packets }]) => ({ labels: { reason }, value: packets })),
+    ),
+    metric(
+      "serviceLink",
+      status.serviceLinks.map(({ interface: device, family, reachable }) => ({
+        labels: { interface: device, family: `IPv${family}` },
+        value: reachable ? 1 : 0,
+      })),
     ),
     metric(
       "repairs",

@@ -18,6 +18,7 @@ import {
   UNMATCHED,
 } from "./nft/counters.ts";
 import type { RepairStatus } from "./repairs.ts";
+import type { ServiceLinkStatus } from "./service-links.ts";
 
 /** The ruleset's counters that are about no service and no target. */
 const COUNTERS = {
@@ -71,6 +72,8 @@ export interface ProxyStatus {
   readonly icmp: IcmpCounts;
   /** What was put back after somebody else had changed it, by kind. */
   readonly repairs: readonly RepairStatus[];
+  /** Service networks with other instances, by family: whether anybody answers there. */
+  readonly serviceLinks: readonly ServiceLinkStatus[];
   readonly problems: readonly { readonly object: string; readonly reason: string; readonly message: string }[];
 }
 
@@ -126,6 +129,7 @@ export function statusOf(
   icmp: IcmpCounts,
   { learningSlots, settledSlots, kept }: MovesStatus,
   repairs: readonly RepairStatus[],
+  serviceLinks: readonly ServiceLinkStatus[],
 ): ProxyStatus {
   const count = (name: string): Count => counters.get(name) ?? NONE;
   const range = ({ from, to }: { from: number; to: number }): string => (from === to ? `${from}` : `${from}-${to}`);
@@ -171,6 +175,7 @@ export function statusOf(
     },
     icmp,
     repairs,
+    serviceLinks,
     problems: (intent?.problems ?? []).map(({ object, reason, message }) => ({
       object: `${object.kind} ${object.namespace}/${object.name}`,
       reason,

@@ -1,4 +1,5 @@
 import type { ObjectRef } from "#shared/api/kinds.ts";
+import { GATEWAY_NAME_LABEL } from "#shared/api/names.ts";
 import { type Programmed, writeProgrammed } from "#shared/instance/programmed.ts";
 import { watchKernel } from "#shared/kernel/netlink-events.ts";
 import type { Clock } from "#shared/process/clock.ts";
@@ -23,6 +24,7 @@ import { fastPath } from "./nft/fast-path.ts";
 import { slowPath } from "./nft/slow-path.ts";
 import { type RepairCounts, Repairs } from "./repairs.ts";
 import { type ProxyStatus, programmedOf, statusOf } from "./report.ts";
+import { ServiceLinkWatch, serviceLinks } from "./service-links.ts";
 
 /** How often it is looked at whether somebody else has changed the ruleset: nothing announces that for less. */
 const LOOK_MS = 300;
@@ -79,7 +81,8 @@ class ProxyProcess implements RunningProxy {
   #intent: Intent | undefined;
   /** What is moved of its tables. */
   #moves: Moves = NO_MOVES;
-  /** Interfaces of the instance that were there when the kernel was last programmed. */
+  #links: ServiceLinkWatch | undefined;
+  /** Interfaces of the instance that were there when the kernel was last programmed, and by which it reaches somebody. */
   #interfaces: ReadonlySet<string> = new Set();
   #generation = 0;
   #appliedAt: string | undefined;
@@ -117,6 +120,7 @@ class ProxyProcess implements RunningProxy {
       this.#icmp.counts(),
       this.#keeper.status(),
       this.#repairs.status(),
+      this.#links?.status() ?? [],
     );
   }
 
@@ -129,12 +133,19 @@ class ProxyProcess implements RunningProxy {
   async start(): Promise<void> {
     const { store, log, signal } = this.#options;
     const loop = new ConvergeLoop({ name: "proxy", converge: () => this.#converge(), log, signal: this.#work.signal });
-    const interests = [...ATTACH_KINDS.map((kind) => ({ kind })), SLICES_THAT_COUNT];
+    const instances = { kind: "Pod" as const, matchLabels: { [GATEWAY_NAME_LABEL]: this.#options.gateway.name } };
+    const interests = [...ATTACH_KINDS.map((kind) => ({ kind })), SLICES_THAT_COUNT, instances];
     const changed = ({ kind }: ObjectRef): void => {
-      if (kind !== "EndpointSlice") this.#attachments = undefined;
+      if (kind !== "EndpointSlice" && kind !== "Pod") this.#attachments = undefined;
       loop.wake();
     };
     this.#view = await store.watch(interests, changed, this.#work.signal);
+    this.#links = new ServiceLinkWatch({
+      log,
+      nowMs: () => performance.now(),
+      random: Math.random,
+      onChange: () => loop.wake(),
+    });
     let watched = true;
     watchKernel({
       groups: ["link", "address", "route", "rule", "setting"],
@@ -194,7 +205,9 @@ class ProxyProcess implements RunningProxy {
     this.#moves = next.moves;
     this.#noteRepairs({ ...repaired, ruleset: foreign ? transactions : 0 });
     this.#intent = intent;
-    this.#interfaces = new Set(environment.interfaces.keys());
+    const pods = view.list("Pod").filter((pod) => pod.metadata.namespace === gateway.namespace);
+    this.#links?.want(serviceLinks(intent, pods, this.#kernel.ownAddresses()));
+    this.#interfaces = new Set(environment.interfaces.keys()).difference(this.#links?.cutOff() ?? NONE);
     this.#icmp.refresh();
     if (changes + transactions > 0 || this.#appliedAt === undefined) {
       this.#generation++;
@@ -272,6 +285,7 @@ class ProxyProcess implements RunningProxy {
       await this.#announce(this.#intent, NONE);
     }
     this.#work.abort();
+    this.#links?.close();
     await running;
     this.#life.abort();
     this.#icmp.close();

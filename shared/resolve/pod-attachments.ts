@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Pod } from "#shared/api/core.ts";
 import { NETWORK_STATUS_ANNOTATION } from "#shared/api/names.ts";
 import { type Family, familyOf, type Ip, parseIp } from "#shared/net/ip.ts";
-import { parseJson } from "#shared/resolve/parse-json.ts";
+import { parseJson } from "./parse-json.ts";
 
 /** One attachment of a pod to a network, as Multus wrote it on the pod. */
 export interface PodAttachment {
