@@ -7,7 +7,7 @@ import { KernelNotFoundError } from "#shared/kernel/kernel-error.ts";
 import { type Link, listLinks } from "#shared/kernel/links.ts";
 import { type NetlinkSocket, openNetfilter, openNetlink } from "#shared/kernel/netlink-socket.ts";
 import { readSysctl, withNetns, writeSysctl } from "#shared/kernel/network-namespace.ts";
-import { listCounters, listNumberMap, lookUpNumber } from "#shared/kernel/nftables-dump.ts";
+import { listCounters } from "#shared/kernel/nftables-dump.ts";
 import { chainFingerprints, type Fingerprints, fingerprintKey } from "#shared/kernel/nftables-fingerprints.ts";
 import { rulesetGeneration } from "#shared/kernel/nftables-generation.ts";
 import { planAddresses } from "#shared/kernel/plan-addresses.ts";
@@ -18,22 +18,15 @@ import { applyRoutes, type CanonicalRoute, canonicalRoute, listRoutes, routeText
 import { applyRules, deleteRule, listRules, type Rule, ruleText } from "#shared/kernel/rules.ts";
 import { type Cidr, cidrContains, FAMILIES, type Family, type Ip, parseCidr, parseIp } from "#shared/net/ip.ts";
 import type { Log } from "#shared/process/log.ts";
-import type { Intent, LegId } from "#shared/resolve/intent-types.ts";
+import type { Intent } from "#shared/resolve/intent-types.ts";
+import { KeptInKernel } from "./kept-in-kernel.ts";
 import type { Environment } from "./nft/environment.ts";
-import { keptName } from "./nft/kept-flows.ts";
 import { plan } from "./nft/plan.ts";
 import { type FlowsInForce, flowsInForce } from "./nft/read-flows.ts";
 import { readTable } from "./nft/read-table.ts";
-import { slotKey } from "./nft/slot-key.ts";
-import { asListed, type ListedTable, type TableState } from "./nft/table-state.ts";
+import { asListed, type ListedTable, TABLE, type TableState } from "./nft/table-state.ts";
 import { putBack, type RepairCounts } from "./repairs.ts";
 import { LOCAL_TABLE, type RoutingDevices, routingRoutes, routingRules, sysctls } from "./routing.ts";
-
-/** Kept flows that are put back after somebody has flushed the ruleset, each family. */
-const RESTORED_FLOWS = 50_000;
-
-/** Our nftables tables, of the families netdev and inet. */
-const TABLE = "causeway";
 
 /** What came of bringing routes, rules, addresses and settings to what is wanted. */
 export interface RoutingOutcome {
@@ -69,8 +62,7 @@ export class InstanceKernel {
   readonly #netfilter: NetlinkSocket;
   readonly #netns: string | undefined;
   readonly #log: Log;
-  /** Kept flows at the last look, as elements of their maps. */
-  #kept: ReadonlyMap<string, readonly string[]> = new Map();
+  readonly kept: KeptInKernel;
   /** What the kernel holds, by table; absent: to be listed first. */
   readonly #known = new Map<TableState["family"], ListedTable | undefined>();
   #network: NetworkState | undefined;
@@ -100,6 +92,7 @@ export class InstanceKernel {
     this.#nft = withNetns(netns, () => new Nftables());
     this.#netlink = openNetlink({ netns });
     this.#netfilter = openNetfilter({ netns });
+    this.kept = new KeptInKernel(this.#netfilter);
   }
 
   close(): void {
@@ -352,7 +345,7 @@ export class InstanceKernel {
       tables.map((table) => ({
         table,
         listed: this.#known.has(table.family) ? this.#known.get(table.family) : this.#list(table, isChanged),
-        restore: this.#kept,
+        restore: this.kept.elements,
       })),
     );
     if (transactions.length > 0) {
@@ -417,38 +410,5 @@ export class InstanceKernel {
       if (error instanceof NftNotFoundError) return undefined;
       throw error;
     }
-  }
-
-  /** The leg at which the fast path keeps the flow with this hash. */
-  keptAt(intent: Intent, family: Family, hash: number): LegId | undefined {
-    return lookUpNumber(this.#netfilter, "netdev", TABLE, keptName(intent, family), hash);
-  }
-
-  /** How many flows are kept at each leg. */
-  keptFlows(intent: Intent): ReadonlyMap<LegId, number> {
-    const counts = new Map<LegId, number>();
-    const timeout = `timeout ${intent.flowKeeping.idleTimeoutSeconds}s`;
-    this.#kept = new Map(
-      FAMILIES.map((family) => {
-        const name = keptName(intent, family);
-        // A flow may be known to one of the paths or both; put back, both know it: either may be in force first.
-        const elements = new Map<number, string>();
-        for (const path of ["inet", "netdev"] as const) {
-          const pairs = listNumberMap(this.#netfilter, path, TABLE, name);
-          for (let at = 0; at + 1 < pairs.length; at += 2) {
-            const [hash = 0, leg = 0] = pairs.subarray(at, at + 2);
-            counts.set(leg, (counts.get(leg) ?? 0) + 1);
-            if (elements.size < RESTORED_FLOWS) elements.set(hash, `${slotKey(hash)} ${timeout} : ${leg}`);
-          }
-        }
-        return [name, [...elements.values()]];
-      }),
-    );
-    return counts;
-  }
-
-  /** No flow is kept any more: none is to be put back. */
-  forgetKept(): void {
-    this.#kept = new Map();
   }
 }

@@ -127,7 +127,7 @@ class ProxyProcess implements RunningProxy {
   locate(packet: Packet): Whereabouts | undefined {
     const intent = this.#intent;
     if (intent === undefined) return undefined;
-    return whereabouts(intent, this.#moves, packet, (family, hash) => this.#kernel.keptAt(intent, family, hash));
+    return whereabouts(intent, this.#moves, packet, (family, hash) => this.#kernel.kept.at(intent, family, hash));
   }
 
   async start(): Promise<void> {

@@ -23,17 +23,19 @@ export interface MovesStatus {
 }
 
 /** What the keeper needs of the kernel. */
-export interface KeptFlows {
+export interface KeeperKernel {
+  readonly kept: {
+    /** How many flows are kept at each leg. */
+    look(intent: Intent): ReadonlyMap<LegId, number>;
+    forget(): void;
+  };
   flowsInForce(): FlowsInForce | undefined;
-  /** Counts, and remembers them should the ruleset be flushed. */
-  keptFlows(intent: Intent): ReadonlyMap<LegId, number>;
-  forgetKept(): void;
   counters(): ReadonlyMap<string, { readonly packets: number }>;
 }
 
 /** Remembers what flows met before a change, and looks which of them are still there. */
 export class FlowKeeper {
-  readonly #kernel: KeptFlows;
+  readonly #kernel: KeeperKernel;
   readonly #nowMs: () => number;
   #histories: Histories | undefined;
   #kept = NOTHING_KEPT;
@@ -48,7 +50,7 @@ export class FlowKeeper {
   #active = false;
 
   /** @param nowMs a clock that nobody sets. */
-  constructor(kernel: KeptFlows, nowMs: () => number) {
+  constructor(kernel: KeeperKernel, nowMs: () => number) {
     this.#kernel = kernel;
     this.#nowMs = nowMs;
   }
@@ -88,7 +90,7 @@ export class FlowKeeper {
     this.#histories = next.histories;
     this.#active = next.moves.size > 0;
     if (!this.#active) {
-      if (this.#kept.size > 0) this.#kernel.forgetKept();
+      if (this.#kept.size > 0) this.#kernel.kept.forget();
       this.#kept = NOTHING_KEPT;
       this.#refused = undefined;
       this.#refusedMs = undefined;
@@ -104,7 +106,7 @@ export class FlowKeeper {
   /** @returns legs that flows are kept at, where it was looked now. */
   #look(intent: Intent, nowMs: number): ReadonlySet<LegId> | undefined {
     if (!this.#active || nowMs < this.#lookedMs + this.#pauseMs) return undefined;
-    this.#kept = this.#kernel.keptFlows(intent);
+    this.#kept = this.#kernel.kept.look(intent);
     this.#lookedMs = this.#nowMs();
     this.#pauseMs = Math.max(LOOK_MS, (this.#lookedMs - nowMs) / LOOK_SHARE);
     return new Set(this.#kept.keys());

@@ -1,5 +1,5 @@
 import { shortHash } from "#shared/balance/stable-hash.ts";
-import type { BaseChain, Dynamic, Elements, Slots, TableState } from "./table-state.ts";
+import { type BaseChain, type Dynamic, type Elements, type Slots, TABLE, type TableState } from "./table-state.ts";
 
 const SMALLEST_MAP = 1024;
 
@@ -79,7 +79,7 @@ export class TableBuilder {
     const maps: ReadonlyMap<string, Elements> = this.#maps;
     return {
       family: this.#family,
-      name: "causeway",
+      name: TABLE,
       counters: this.#counters,
       chains: this.#chains,
       bases: this.#bases,
