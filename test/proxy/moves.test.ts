@@ -73,6 +73,7 @@ describe("flows and changes of targets", () => {
     // Another table first: what an earlier test left in the kernel is not to be recovered.
     bed.exec("g", "nft flush ruleset");
     bed.kernel.forget();
+    bed.kernel.kept.forget();
     cache = new TableCache();
     nowMs = 1_000_000;
     keeper = new FlowKeeper(bed.kernel, () => nowMs);
