@@ -14,6 +14,7 @@ await Promise.all([
   import("../packages/gobgp-client/src/dialect-3.ts"),
   import("#shared/bfd/bfd-worker.ts"),
   import("#shared/store/directory-store.ts"),
+  import("#shared/store/kubernetes/in-cluster.ts"),
   import("#shared/store/kubernetes/kubernetes-store.ts"),
   import("#shared/store/kubernetes/kubeconfig.ts"),
 ]);

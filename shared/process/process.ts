@@ -49,14 +49,18 @@ export async function runProcess(
   const { runDir } = options;
   const clock = systemClock;
   const opened = await openStore({ ...options, name, log, clock, signal: closeStore.signal, env: process.env });
+  const giveUp = (): void => closeStore.abort();
+  stop.signal.addEventListener("abort", giveUp);
   let running: RunningProcess;
   try {
     running = await start({ ...opened, log, clock, runDir, signal: stop.signal });
   } catch (error) {
-    closeStore.abort();
-    // Ended before all objects had been read.
-    if (stop.signal.aborted) return;
-    throw error;
+    if (!stop.signal.aborted) throw error;
+    log.info("stopped before all objects had been read");
+    // Half of a process has nothing to end in order.
+    process.exit(0);
+  } finally {
+    stop.signal.removeEventListener("abort", giveUp);
   }
   const server = await serve(join(runDir, `${name}.sock`), running, (err) =>
     log.error({ err }, "cannot answer a request"),

@@ -86,7 +86,7 @@ describe.skipIf(!HAS_GATEWAY_API)(`an instance on the Kubernetes API${WITHOUT_GA
       "--connections",
       "60",
       "--timeout",
-      "500",
+      "2000",
       "--json",
     ];
     const text = await bed.run("c", "sh", "-c", `${command.join(" ")} || true`);
@@ -94,7 +94,7 @@ describe.skipIf(!HAS_GATEWAY_API)(`an instance on the Kubernetes API${WITHOUT_GA
     return answered === sent ? Object.keys(targets).sort() : [];
   }
   const settled = (check: () => Promise<unknown>, wanted: unknown): Promise<void> =>
-    expect.poll(check, { timeout: 20_000, interval: 50 }).toEqual(wanted);
+    expect.poll(check, { timeout: 40_000, interval: 50 }).toEqual(wanted);
 
   beforeAll(async () => {
     if (!HAS_GATEWAY_API) return;
@@ -121,7 +121,7 @@ describe.skipIf(!HAS_GATEWAY_API)(`an instance on the Kubernetes API${WITHOUT_GA
     for (const child of children) {
       if (child.exitCode !== null || child.signalCode !== null) continue;
       const ended = once(child, "exit");
-      child.kill("SIGTERM");
+      child.kill("SIGKILL");
       await ended;
     }
     await controller?.stop();
@@ -140,8 +140,11 @@ describe.skipIf(!HAS_GATEWAY_API)(`an instance on the Kubernetes API${WITHOUT_GA
 
   test.skipIf(IS_REAL)("serves on while the API server is away, and catches up", async () => {
     await cluster.double.stop();
-    expect(await answering()).toHaveLength(2);
-    await cluster.double.start();
+    try {
+      await settled(async () => (await answering()).length, 2);
+    } finally {
+      await cluster.double.start();
+    }
     await ready(pod(1));
     await settled(async () => (await answering()).length, 3);
   });
