@@ -86,11 +86,13 @@ describe("BIRD's configuration", () => {
   it("adds what `bgp` asks for to every session", () => {
     const text = example("default").replace(
       "bgp:",
-      "bgp:\n  password: s3cret\n  ttlSecurity: true\n  bfd: { intervalMs: 50 }\n  holdTimeS: 30",
+      "bgp:\n  password: s3cret\n  ttlSecurity: true\n  bfd: { intervalMs: 50 }\n  holdTimeS: 30\n  gracefulRestart: true",
     );
     const all = config(text);
     for (const line of ['password "s3cret";', "ttl security on;", "bfd on;", "hold time 30;"])
       expect(all.split(line)).toHaveLength(5);
+    // Of the four sessions, and of the kernel's two families.
+    expect(all.split("graceful restart on;")).toHaveLength(7);
     expect(all).toContain('protocol bfd {\n  interface "ext0" {\n    interval 50 ms;\n    multiplier 3;\n  };\n}');
   });
 

@@ -55,6 +55,7 @@ export function birdConfig(topology: ResolvedTopology, router: ResolvedNode): st
       familyBlocks(
         family,
         bgp.pools.filter((pool) => familyOf(pool) === family),
+        bgp.gracefulRestart,
       ),
     ),
   ];
@@ -82,6 +83,7 @@ export function birdConfig(topology: ResolvedTopology, router: ResolvedNode): st
         ...(bgp.password === undefined ? [] : [`  password "${bgp.password}";`]),
         ...(bgp.ttlSecurity ? ["  ttl security on;"] : []),
         ...(bgp.bfd === undefined ? [] : ["  bfd on;"]),
+        ...(bgp.gracefulRestart ? ["  graceful restart on;"] : []),
         `  ipv${peer.family} {`,
         `    import filter vips${peer.family};`,
         `    export where proto = "default${peer.family}";`,
@@ -94,13 +96,15 @@ export function birdConfig(topology: ResolvedTopology, router: ResolvedNode): st
   return `${blocks.join("\n")}\n`;
 }
 
-function familyBlocks(family: Family, pools: readonly string[]): string[] {
+function familyBlocks(family: Family, pools: readonly string[], gracefulRestart: boolean): string[] {
   const sets = pools.map((pool) => `${pool}+`).join(", ");
   const accept = pools.length === 0 ? "" : `  if net ~ [ ${sets} ] then accept;\n`;
+  // What the kernel has is left alone until the gateways have spoken.
+  const keep = gracefulRestart ? "  graceful restart on;\n" : "";
   const everything = family === 4 ? "0.0.0.0/0" : "::/0";
   return [
     `filter vips${family} {\n${accept}  reject;\n}`,
     `protocol static default${family} {\n  ipv${family};\n  route ${everything} unreachable;\n}`,
-    `protocol kernel kernel${family} {\n  merge paths on;\n  ipv${family} {\n    import none;\n    export where source = RTS_BGP;\n  };\n}`,
+    `protocol kernel kernel${family} {\n  merge paths on;\n${keep}  ipv${family} {\n    import none;\n    export where source = RTS_BGP;\n  };\n}`,
   ];
 }

@@ -184,6 +184,10 @@ export const topologySchema = z.strictObject({
         .describe("TCP MD5 password (RFC 2385) of every session"),
       holdTimeS: z.int().min(3).max(65_535).default(9).describe("hold time that routers propose"),
       ttlSecurity: z.boolean().default(false).describe("RFC 5082: accept packets with TTL 255 only"),
+      gracefulRestart: z
+        .boolean()
+        .default(false)
+        .describe("RFC 4724: routers take part in graceful restarts, their own included"),
       bfd: z
         .strictObject({
           intervalMs: z.int().min(10).max(10_000).default(100),

@@ -114,10 +114,13 @@ function birdPlan({ folder, topology }: ProcessContext, node: ResolvedNode): Pla
   // It may hold the sessions' password.
   writeFileSync(config, birdConfig(topology, node), { mode: 0o600 });
   const socket = birdSocket(topology, node.name);
+  const bird = ["bird", "-f", "-c", config, "-s", socket, "-P", `/run/bird/${node.name}.pid`];
+  // With graceful restart it recovers, from its second start on, what its kernel has kept.
+  const again = 'test -e bird.started && set -- "$@" -R; touch bird.started; exec "$@"';
   return {
     node: node.name,
     name: "bird",
-    command: ["bird", "-f", "-c", config, "-s", socket, "-P", `/run/bird/${node.name}.pid`],
+    command: topology.spec.bgp?.gracefulRestart === true ? ["sh", "-c", again, "sh", ...bird] : bird,
     probe: async () => (await runCommand("birdc", ["-s", socket, "show", "status"])).includes("Daemon is up"),
   };
 }

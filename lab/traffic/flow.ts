@@ -11,6 +11,8 @@ export interface Flow {
   /** 0 before it is known. */
   readonly sourcePort: number;
   exchange(request: Buffer): Promise<ExchangeResult>;
+  /** Called at most once, when the other end's kernel has accepted a TCP connection. */
+  onAccepted: (() => void) | undefined;
   /** Called at most once, when the flow breaks while no exchange is under way. */
   onIdleBreak: ((result: ExchangeResult) => void) | undefined;
   close(): void;

@@ -115,6 +115,7 @@ export class TrafficRun {
     const unwatch = this.#watchdog.watch(AT_ONCE_MS, () => {
       late = true;
     });
+    flow.onAccepted = unwatch;
     const result = await flow.exchange(request);
     unwatch();
     if (result.outcome === "local") {

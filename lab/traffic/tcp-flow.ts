@@ -19,6 +19,7 @@ export class TcpFlow implements Flow {
   #pending: Pending | undefined;
   #dead: ExchangeResult | undefined;
   #sourcePort = 0;
+  onAccepted: (() => void) | undefined;
   onIdleBreak: ((result: ExchangeResult) => void) | undefined;
 
   constructor(options: TrafficOptions, watchdog: Watchdog) {
@@ -34,6 +35,7 @@ export class TcpFlow implements Flow {
     });
     this.#socket.on("connect", () => {
       this.#sourcePort = this.#socket.localPort ?? 0;
+      this.onAccepted?.();
     });
     this.#socket.on("data", (chunk) => this.#receive(Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk)));
     this.#socket.on("error", (error) => this.#end(resultOf(error)));

@@ -24,6 +24,8 @@ export class UdpFlow implements Flow {
   #pending: Pending | undefined;
   #closed = false;
   #sourcePort = 0;
+  /** Nobody accepts a datagram. */
+  onAccepted: (() => void) | undefined;
   /** A UDP flow cannot break while nothing is under way. */
   onIdleBreak: ((result: ExchangeResult) => void) | undefined;
 
