@@ -27,6 +27,7 @@ const proxyStatusSchema = z.object({
   vips: z.array(z.object({ address: z.string(), ready: z.boolean() })),
   counters: z.record(z.string(), z.object({ packets: z.number() })),
   repairs: z.array(z.object({ what: z.string(), count: z.int() })),
+  moves: z.object({ learningSlots: z.int() }),
 });
 type ProxyStatus = z.infer<typeof proxyStatusSchema>;
 

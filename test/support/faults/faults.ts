@@ -4,18 +4,22 @@ import { EXTERNAL, type FaultLab, type Weights } from "./fault-lab.ts";
 export type Fault =
   | { readonly kind: "members"; readonly targets: readonly string[] }
   | { readonly kind: "weights"; readonly weights: Weights }
-  | { readonly kind: "drain"; readonly target: string }
+  | { readonly kind: "drain"; readonly target: string; readonly graceSeconds: number }
   | { readonly kind: "kill-target"; readonly target: string }
   | { readonly kind: "kill-instance"; readonly node: string }
   | { readonly kind: "freeze-instance"; readonly node: string }
   | { readonly kind: "cut-instance"; readonly node: string }
   | { readonly kind: "kill-process"; readonly node: string; readonly process: string }
+  | { readonly kind: "restart-instance"; readonly node: string }
+  | { readonly kind: "restart-router" }
   | { readonly kind: "flush"; readonly node: string };
+
+const GRACE_SECONDS = "30";
 
 /** What must hold while it lasts and when it is undone. */
 export interface Promised {
-  /** The target whose own connections may break. */
-  readonly own?: string;
+  /** The target whose own connections may break, so many ms after the fault began. */
+  readonly own?: { readonly target: string; readonly afterMs: number };
   /** New connections are served again within so many ms; 0: at once. */
   readonly servedWithinMs: number;
 }
@@ -26,12 +30,13 @@ export function promised(fault: Fault): Promised {
     case "members":
     case "weights":
     case "kill-process":
+    case "restart-instance":
+    case "restart-router":
       return { servedWithinMs: 0 };
-    // Its connections may last no longer than it does.
     case "drain":
-      return { own: fault.target, servedWithinMs: 0 };
+      return { own: { target: fault.target, afterMs: fault.graceSeconds * 1000 }, servedWithinMs: 0 };
     case "kill-target":
-      return { own: fault.target, servedWithinMs: 1000 };
+      return { own: { target: fault.target, afterMs: 0 }, servedWithinMs: 1000 };
     case "kill-instance":
       return { servedWithinMs: 500 };
     case "freeze-instance":
@@ -49,8 +54,6 @@ export function describe(fault: Fault): string {
     .join(" ")}`;
 }
 
-const GRACE_MS = 60_000;
-
 /** Makes it happen. */
 export async function begin(lab: FaultLab, fault: Fault): Promise<void> {
   switch (fault.kind) {
@@ -59,7 +62,7 @@ export async function begin(lab: FaultLab, fault: Fault): Promise<void> {
     case "weights":
       return lab.setWeights(fault.weights);
     case "drain":
-      return lab.terminate(fault.target, GRACE_MS);
+      return lab.drain(fault.target, fault.graceSeconds);
     case "kill-target":
       return lab.act("stop", fault.target);
     case "kill-instance":
@@ -70,6 +73,11 @@ export async function begin(lab: FaultLab, fault: Fault): Promise<void> {
       return lab.act("cut", fault.node, EXTERNAL);
     case "kill-process":
       return lab.act("stop", fault.node, fault.process);
+    case "restart-instance":
+      await lab.act("drain", fault.node, GRACE_SECONDS);
+      return lab.ended(fault.node);
+    case "restart-router":
+      return lab.act("stop", "router", "bird");
     case "flush":
       await lab.lab.exec(fault.node, "nft", "flush", "ruleset");
   }
@@ -83,14 +91,14 @@ export async function end(lab: FaultLab, fault: Fault): Promise<void> {
     case "flush":
       return;
     case "drain":
-      // The Pod has ended, and a new one of its name begins.
-      await lab.act("stop", fault.target);
-      lab.revive(fault.target);
-      return lab.act("start", fault.target);
+      return lab.replace(fault.target);
     case "kill-target":
       return lab.act("start", fault.target);
     case "kill-instance":
+    case "restart-instance":
       return lab.act("start", fault.node);
+    case "restart-router":
+      return lab.act("start", "router", "bird");
     case "freeze-instance":
       return lab.act("thaw", fault.node);
     case "cut-instance":

@@ -15,7 +15,7 @@ export interface HeldTrafficOptions {
 }
 
 /** The issue's load: 1,000 connections, both families. */
-const LOAD: HeldTrafficOptions = { connections: 1000, newPerSecond: 200 };
+const LOAD: HeldTrafficOptions = { connections: 1000, newPerSecond: 100 };
 
 /** A time in which new connections were not served at once: Unix times, in ms, of the first's and the last's beginning. */
 export interface Outage {
@@ -30,6 +30,8 @@ export interface Seen {
   readonly broken: readonly Broken[];
   readonly moved: readonly Moved[];
   readonly newConnections: number;
+  /** Who has answered new connections. */
+  readonly newTargets: readonly string[];
   readonly outages: readonly Outage[];
   /** The longest time in which no new connection of a family was answered. */
   readonly longestGapMs: number;
@@ -58,7 +60,7 @@ export class HeldTraffic {
     const each = (number: number): string => String(Math.ceil(number / VIPS.length));
     const to = VIPS.flatMap((vip) => ["--to", at(vip, ECHO_PORT)]);
     const load = ["--keep", "--connections", each(connections), "--new-rate", each(newPerSecond)];
-    const pace = ["--interval", "250", "--timeout", "5000", "--duration", "600"];
+    const pace = ["--interval", "500", "--timeout", "5000", "--duration", "600"];
     const traffic = new HeldTraffic(lab.start("client", "sh", CAUSEWAY, "traffic", "--json", ...to, ...load, ...pace));
     await traffic.#held(VIPS.length);
     return traffic;
@@ -67,15 +69,17 @@ export class HeldTraffic {
   #held(families: number): Promise<void> {
     const fault = (what: string) => new Error(`${what}: ${this.#said}${this.#output.slice(0, 2000)}`);
     return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#child.kill("SIGTERM");
+        reject(fault("not all connections were answered"));
+      }, START_LIMIT_MS);
       const check = (): void => {
-        if ((this.#said.match(/^holding /gm) ?? []).length === families) resolve();
+        if ((this.#said.match(/^holding /gm) ?? []).length < families) return;
+        clearTimeout(timer);
+        resolve();
       };
       this.#child.stderr?.on("data", check);
       void this.#ended.then(() => reject(fault("the traffic ended before its connections were held")));
-      setTimeout(() => {
-        this.#child.kill("SIGTERM");
-        reject(fault("not all connections were answered"));
-      }, START_LIMIT_MS).unref();
       check();
     });
   }
@@ -90,18 +94,16 @@ export class HeldTraffic {
 }
 
 function seenIn(reports: readonly TrafficReport[]): Seen {
-  const fresh = reports.flatMap(({ interruptions }) => interruptions ?? []);
+  const fresh = reports.filter(({ interruptions }) => interruptions !== undefined);
+  const spans = fresh.flatMap(({ interruptions }) => interruptions?.spans ?? []);
   return {
     held: reports.reduce((sum, { held = 0 }) => sum + held, 0),
     broken: reports.flatMap(({ broken = [] }) => broken),
     moved: reports.flatMap(({ moved = [] }) => moved),
-    newConnections: reports.reduce((sum, { interruptions, sent }) => sum + (interruptions === undefined ? 0 : sent), 0),
-    outages: joined(
-      fresh.flatMap(({ spans }) =>
-        spans.map(({ from, to, late }) => ({ fromMs: Date.parse(from), toMs: Date.parse(to), late })),
-      ),
-    ),
-    longestGapMs: Math.max(...fresh.map(({ longestGapMs }) => longestGapMs)),
+    newConnections: fresh.reduce((sum, { sent }) => sum + sent, 0),
+    newTargets: [...new Set(fresh.flatMap(({ targets }) => Object.keys(targets)))].sort(),
+    outages: joined(spans.map(({ from, to, late }) => ({ fromMs: Date.parse(from), toMs: Date.parse(to), late }))),
+    longestGapMs: Math.max(...fresh.map(({ interruptions }) => interruptions?.longestGapMs ?? 0)),
   };
 }
 
