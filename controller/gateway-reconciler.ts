@@ -1,3 +1,4 @@
+import type { HealthCheck } from "#shared/api/health-check.ts";
 import { describeRef, type ObjectRef } from "#shared/api/kinds.ts";
 import type { Condition } from "#shared/api/meta.ts";
 import { CONTROLLER_NAME, GATEWAY_NAME_LABEL } from "#shared/api/names.ts";
@@ -6,6 +7,7 @@ import type { Ip } from "#shared/net/ip.ts";
 import type { Log } from "#shared/process/log.ts";
 import { attach, SUPERSEDED_CONDITION } from "#shared/resolve/attach.ts";
 import type { Attachments, GatewayAttachment, RouteParentReport } from "#shared/resolve/attachment-types.ts";
+import { assignHealthChecks } from "#shared/resolve/health-checks.ts";
 import type { ObjectView, StatusOf } from "#shared/store/object-store.ts";
 import { ForwardingProblems } from "./forwarding-problems.ts";
 import {
@@ -37,7 +39,7 @@ interface Write {
   readonly current: unknown;
 }
 
-function refOf(object: Route | GatewayAttachment["gateway"]): ObjectRef {
+function refOf(object: Route | GatewayAttachment["gateway"] | HealthCheck): ObjectRef {
   return { kind: object.kind, namespace: object.metadata.namespace, name: object.metadata.name };
 }
 
@@ -53,7 +55,7 @@ function troubles(ref: ObjectRef, conditions: readonly Condition[], prefix = "")
     }));
 }
 
-/** VIPs, and the statuses of GatewayClasses, Gateways, routes, pools and parameters. All at once: they depend on each other. */
+/** VIPs, and the statuses of GatewayClasses, Gateways, routes, pools, parameters and health checks. All at once: they depend on each other. */
 export class GatewayReconciler {
   readonly #view: ObjectView;
   readonly #writer: StatusWriter;
@@ -159,6 +161,9 @@ export class GatewayReconciler {
     for (const report of attachments.routes) {
       problems.push(...troubles(refOf(report.route), this.#forwarding.conditionsOf(report)));
     }
+    for (const { check, accepted } of assignHealthChecks(this.#view).reports) {
+      problems.push(...troubles(refOf(check), [accepted]));
+    }
     for (const { pool, unusable } of plan.pools) {
       const object = describeRef({ kind: "AddressPool", namespace: "", name: pool.metadata.name });
       problems.push(...unusable.map((message) => ({ object, message })));
@@ -184,6 +189,13 @@ export class GatewayReconciler {
           ref: { kind: "AddressPool", namespace: "", name: usage.pool.metadata.name },
           status: poolStatus(usage),
           current: usage.pool.status,
+        }),
+      ),
+      ...assignHealthChecks(view).reports.map(
+        ({ check, accepted }): Write => ({
+          ref: refOf(check),
+          status: { conditions: [accepted] },
+          current: check.status,
         }),
       ),
       ...view.list("GatewayParameters").map((parameters): Write => {

@@ -167,6 +167,19 @@ describe("statuses", () => {
     expect(store.writes).toEqual([]);
   });
 
+  test("a health check that has nothing to check says so, and so does the controller, until there is", async () => {
+    const check = { kind: "HealthCheck", metadata: { name: "c", namespace: "infra" } } as const;
+    const store = new ObservedStore(objects({ ...check, spec: { targetRefs: [{ name: "web" }] } }));
+    const controller = await run(store);
+    const conditions = () => brief(store.get("HealthCheck", "infra", "c")?.status?.conditions);
+    expect(conditions()).toEqual({ Accepted: "False TargetNotFound" });
+    expect(controller.snapshot().problems).toMatchObject([{ object: "HealthCheck infra/c" }]);
+    store.put(object(service()));
+    await controller.settled();
+    expect(conditions()).toEqual({ Accepted: "True Accepted" });
+    expect(controller.snapshot().problems).toEqual([]);
+  });
+
   test("two routes on one listener, and the loser after the winner has gone", async () => {
     const store = new ObservedStore(
       objects(gateway("gw"), service(), route("old", "2026-01-01T00:00:00Z"), route("young", "2026-02-01T00:00:00Z")),

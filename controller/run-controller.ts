@@ -43,6 +43,7 @@ export interface RunningController {
 const INTERESTS: readonly Interest[] = [
   ...ATTACH_KINDS.map((kind) => ({ kind })),
   { kind: "AddressPool" },
+  { kind: "HealthCheck" },
   { kind: "Pod" },
   { kind: "EndpointSlice", matchLabels: { [SLICE_MANAGED_BY_LABEL]: SLICE_MANAGED_BY_VALUE } },
 ];

@@ -85,6 +85,16 @@ const MANIFESTS: readonly Manifest[] = [
   instance("gw", true),
   service(),
   service("broken", "not a network!"),
+  {
+    kind: "HealthCheck",
+    metadata: { name: "checked", namespace: "infra" },
+    spec: { targetRefs: [{ name: "web" }] },
+  },
+  {
+    kind: "HealthCheck",
+    metadata: { name: "too-many", namespace: "infra" },
+    spec: { targetRefs: [{ name: "web" }, { name: "none" }] },
+  },
   target("target", "10.0.0.1"),
   target("unreadable", "", "web", "{"),
   route("older", "2026-01-01T00:00:00Z"),
@@ -154,7 +164,9 @@ function judged(written: readonly Written[], schemas: ReadonlyMap<string, OpenAp
 
 test("our own kinds' statuses are taken whole", async () => {
   const found = judged(await writtenStatuses(), schemasIn(`${ROOT}/deploy/crds`), "causeway.dev/v1alpha1");
-  expect(new Set(found.map(({ kind }) => kind))).toEqual(new Set(["AddressPool", "GatewayParameters", "FlowRoute"]));
+  expect(new Set(found.map(({ kind }) => kind))).toEqual(
+    new Set(["AddressPool", "GatewayParameters", "FlowRoute", "HealthCheck"]),
+  );
   for (const { kind, name, said, status, stored } of found) {
     expect(said, `${kind} ${name}`).toEqual([]);
     expect(stored, `${kind} ${name}`).toEqual(status);

@@ -49,7 +49,7 @@ export interface Observation {
 interface NetworkState {
   readonly links: readonly Link[];
   readonly byIndex: ReadonlyMap<number, string>;
-  readonly connected: readonly { readonly device: string; readonly prefix: Cidr }[];
+  readonly connected: readonly { readonly device: string; readonly prefix: Cidr; readonly own: Ip | undefined }[];
   readonly addresses: ReadonlySet<string>;
   readonly returnVia: Environment["returnVia"];
   readonly settled: Set<string>;
@@ -194,6 +194,9 @@ export class InstanceKernel {
     return {
       environment: {
         interfaces: new Map(present.map((link) => [link.name, { mtu: link.mtu }])),
+        own: connected.flatMap(({ device, own }) =>
+          own !== undefined && intent.serviceNetworks.some((network) => network.interface === device) ? [own] : [],
+        ),
         nextHops,
         returnVia,
       },
@@ -207,10 +210,11 @@ export class InstanceKernel {
   }
 
   #connected(names: ReadonlyMap<number, string>): NetworkState["connected"] {
-    return listAddresses(this.#netlink).flatMap(({ ifindex, address, prefixLength }) => {
+    return listAddresses(this.#netlink).flatMap(({ ifindex, address, prefixLength, scope }) => {
       const prefix = parseCidr(`${address}/${prefixLength}`);
       const device = names.get(ifindex);
-      return prefix === undefined || device === undefined ? [] : [{ device, prefix }];
+      const own = scope === "link" ? undefined : parseIp(address);
+      return prefix === undefined || device === undefined ? [] : [{ device, prefix, own }];
     });
   }
 

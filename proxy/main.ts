@@ -5,12 +5,14 @@ import { runProxy } from "./run-proxy.ts";
 
 export interface ProxyMainOptions extends ProcessOptions {
   readonly gateway: { readonly namespace: string; readonly name: string };
+  readonly pod: { readonly namespace: string; readonly name: string };
   readonly drainMs: number;
 }
 
 export function main(options: ProxyMainOptions): Promise<void> {
   return runProcess("proxy", options, async (context) => {
-    const proxy = await runProxy({ ...context, gateway: options.gateway, drainMs: options.drainMs });
+    const { drainMs, gateway, pod } = options;
+    const proxy = await runProxy({ ...context, gateway, pod, drainMs });
     return {
       ready: () => proxy.ready(),
       status: () => proxy.status(),

@@ -17,6 +17,7 @@ const METRICS = {
   ],
   movedSlots: ["causeway_moved_slots", "gauge", "Slots that changed hands and whose flows are learned, or still kept"],
   vipReady: ["causeway_vip_ready", "gauge", "1 when a service of the VIP has a programmed, ready target here"],
+  targetHealthy: ["causeway_target_healthy", "gauge", "1 while a target answers the questions of a HealthCheck"],
   packets: ["causeway_packets_total", "counter", "Packets by what befell them other than being forwarded"],
   serviceLink: [
     "causeway_service_link_reachable",
@@ -79,6 +80,13 @@ export function proxyMetrics(status: ProxyStatus): string {
     metric(
       "vipReady",
       status.vips.map(({ address, ready }) => ({ labels: { vip: address }, value: ready ? 1 : 0 })),
+    ),
+    metric(
+      "targetHealthy",
+      status.health.targets.map(({ address, checks, port, state, target }) => ({
+        labels: { target, address, port: String(port), check: checks.join("+") },
+        value: state === "up" ? 1 : 0,
+      })),
     ),
     metric(
       "packets",

@@ -1,6 +1,7 @@
 import type { Programmed } from "#shared/instance/programmed.ts";
 import { familyOf, type Ip } from "#shared/net/ip.ts";
 import type { Flow, Intent, LegState } from "#shared/resolve/intent-types.ts";
+import type { HealthMonitor, NetworkHealthStatus, TargetHealthStatus } from "./health/health-monitor.ts";
 import type { IcmpCounts } from "./icmp-translator.ts";
 import type { MovesStatus } from "./moves/flow-keeper.ts";
 import {
@@ -68,6 +69,11 @@ export interface ProxyStatus {
   readonly moves: { readonly learningSlots: number; readonly settledSlots: number };
   /** Packets by what befell them other than being forwarded. */
   readonly counters: Readonly<Record<keyof typeof COUNTERS, Count>>;
+  /** Who is asked by HealthChecks, and what this instance makes of the answers. */
+  readonly health: {
+    readonly targets: readonly (Omit<TargetHealthStatus, "sinceMs"> & { readonly since: string })[];
+    readonly networks: readonly NetworkHealthStatus[];
+  };
   /** ICMP errors about translated flows (NAT mode): passed on, and dropped by reason. */
   readonly icmp: IcmpCounts;
   /** What was put back after somebody else had changed it, by kind. */
@@ -82,7 +88,7 @@ const NONE: Count = { packets: 0, bytes: 0 };
 /** Whether a flow of the VIP has a target that this instance can reach: its interface is there. */
 function ready(intent: Intent, vip: Ip, interfaces: ReadonlySet<string>): boolean {
   return intent.flows.some((flow) => {
-    if (flow.table === undefined || !flow.vips.includes(vip)) return false;
+    if (flow.table === undefined || !flow.reachable || !flow.vips.includes(vip)) return false;
     const legs = intent.tables.get(flow.table)?.legs ?? [];
     return legs.some((id) => interfaces.has(intent.legs.get(id)?.interface ?? ""));
   });
@@ -130,6 +136,7 @@ export function statusOf(
   { learningSlots, settledSlots, kept }: MovesStatus,
   repairs: readonly RepairStatus[],
   serviceLinks: readonly ServiceLinkStatus[],
+  health?: Pick<HealthMonitor, "statuses" | "networks">,
 ): ProxyStatus {
   const count = (name: string): Count => counters.get(name) ?? NONE;
   const range = ({ from, to }: { from: number; to: number }): string => (from === to ? `${from}` : `${from}-${to}`);
@@ -172,6 +179,13 @@ export function statusOf(
       icmpErrorsLimited: count(COUNTERS.icmpErrorsLimited),
       connectionsLimited: count(COUNTERS.connectionsLimited),
       neighboursLimited: count(COUNTERS.neighboursLimited),
+    },
+    health: {
+      targets: (health?.statuses() ?? []).map(({ sinceMs, ...status }) => ({
+        ...status,
+        since: new Date(sinceMs).toISOString(),
+      })),
+      networks: health?.networks() ?? [],
     },
     icmp,
     repairs,

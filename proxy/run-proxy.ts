@@ -8,13 +8,14 @@ import type { Log } from "#shared/process/log.ts";
 import { pause } from "#shared/process/pause.ts";
 import { ATTACH_KINDS, attach } from "#shared/resolve/attach.ts";
 import type { Attachments } from "#shared/resolve/attachment-types.ts";
-import { resolveIntent } from "#shared/resolve/intent.ts";
+import { resolveIntent, servedGateways } from "#shared/resolve/intent.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
 import type { Packet } from "#shared/resolve/locate.ts";
 import { SLICES_THAT_COUNT } from "#shared/resolve/slice-interest.ts";
 import { TableCache } from "#shared/resolve/tables.ts";
-import type { ObjectStore, ObjectView } from "#shared/store/object-store.ts";
+import type { Interest, ObjectStore, ObjectView } from "#shared/store/object-store.ts";
 import { carried, Drain, type DrainEnd } from "./drain.ts";
+import { type HealthWatch, watchTargets } from "./health/watch-targets.ts";
 import { type IcmpTranslator, openIcmpTranslator } from "./icmp-translator.ts";
 import { InstanceKernel } from "./instance-kernel.ts";
 import { FlowKeeper } from "./moves/flow-keeper.ts";
@@ -46,6 +47,8 @@ export interface ProxyOptions {
   readonly signal: AbortSignal;
   /** The longest that it goes on. */
   readonly drainMs: number;
+  /** The Pod of this instance, by whose name it speaks in statuses. */
+  readonly pod: { readonly namespace: string; readonly name: string };
 }
 
 export interface RunningProxy {
@@ -75,6 +78,8 @@ class ProxyProcess implements RunningProxy {
   readonly #life = new AbortController();
   readonly #icmp: IcmpTranslator;
   readonly #repairs = new Repairs();
+  /** Exists once the objects are there. */
+  #health: HealthWatch | undefined;
   #view: ObjectView | undefined;
   /** Which routes attach where; kept while nothing but targets changes. */
   #attachments: Attachments | undefined;
@@ -121,6 +126,7 @@ class ProxyProcess implements RunningProxy {
       this.#keeper.status(),
       this.#repairs.status(),
       this.#links?.status() ?? [],
+      this.#health?.monitor,
     );
   }
 
@@ -133,13 +139,19 @@ class ProxyProcess implements RunningProxy {
   async start(): Promise<void> {
     const { store, log, signal } = this.#options;
     const loop = new ConvergeLoop({ name: "proxy", converge: () => this.#converge(), log, signal: this.#work.signal });
-    const instances = { kind: "Pod" as const, matchLabels: { [GATEWAY_NAME_LABEL]: this.#options.gateway.name } };
-    const interests = [...ATTACH_KINDS.map((kind) => ({ kind })), SLICES_THAT_COUNT, instances];
+    const interests: Interest[] = [
+      ...ATTACH_KINDS.map((kind) => ({ kind })),
+      SLICES_THAT_COUNT,
+      { kind: "HealthCheck" },
+      { kind: "Pod", matchLabels: { [GATEWAY_NAME_LABEL]: this.#options.gateway.name } },
+    ];
     const changed = ({ kind }: ObjectRef): void => {
-      if (kind !== "EndpointSlice" && kind !== "Pod") this.#attachments = undefined;
+      if (ATTACH_KINDS.some((one) => one === kind)) this.#attachments = undefined;
       loop.wake();
     };
-    this.#view = await store.watch(interests, changed, this.#work.signal);
+    const view = await store.watch(interests, changed, this.#work.signal);
+    this.#view = view;
+    this.#health = watchTargets({ ...this.#options, view, onChange: () => loop.wake(), signal: this.#work.signal });
     this.#links = new ServiceLinkWatch({
       log,
       nowMs: () => performance.now(),
@@ -189,7 +201,10 @@ class ProxyProcess implements RunningProxy {
     const view = this.#view;
     if (view === undefined) return undefined;
     this.#attachments ??= attach(view);
-    const intent = resolveIntent(this.#attachments, view.list("EndpointSlice"), gateway, this.#cache);
+    const slices = view.list("EndpointSlice");
+    this.#health?.plan(servedGateways(this.#attachments, gateway), slices);
+    const isUnreachable = this.#health?.monitor.isUnreachable;
+    const intent = resolveIntent(this.#attachments, slices, gateway, this.#cache, isUnreachable);
     if (intent === undefined) return this.#forgetGateway();
     // What is no longer offered is withdrawn before the kernel drops it.
     const before = this.#intent;
@@ -287,6 +302,7 @@ class ProxyProcess implements RunningProxy {
     this.#work.abort();
     this.#links?.close();
     await running;
+    await this.#health?.close();
     this.#life.abort();
     this.#icmp.close();
     this.#kernel.close();

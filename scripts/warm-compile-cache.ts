@@ -17,5 +17,6 @@ await Promise.all([
   import("#shared/store/kubernetes/in-cluster.ts"),
   import("#shared/store/kubernetes/kubernetes-store.ts"),
   import("#shared/store/kubernetes/kubeconfig.ts"),
+  import("../proxy/health/health-worker.ts"),
 ]);
 flushCompileCache();

@@ -52,6 +52,7 @@ test("packets of a flow meet no allowance", async () => {
       ["svc0", { mtu: 1500 }],
     ]),
     nextHops: new Map(),
+    own: [],
     returnVia: { 4: [], 6: [] },
   });
   const flow = [...chains].filter(([name]) => /^(flow|leg)-/.test(name));

@@ -4,6 +4,8 @@ import type { Family, Ip } from "#shared/net/ip.ts";
 export interface Environment {
   /** Interfaces that are there, by name. */
   readonly interfaces: ReadonlyMap<string, { readonly mtu: number }>;
+  /** Addresses on the service networks' interfaces, link-local ones aside: what targets send to them is for the instance. */
+  readonly own: readonly Ip[];
   /** Next hop towards a target's address where it is not on the link, by address. */
   readonly nextHops: ReadonlyMap<string, Ip>;
   /**

@@ -212,9 +212,13 @@ function serviceChain(builder: TableBuilder, intent: Intent, environment: Enviro
     (range ? ranges : exact)?.set(key, `goto ${chain}`);
   }
   const key = `${IP[family]} saddr . meta l4proto . th sport`;
+  const own = environment.own.filter((ours) => familyOf(ours) === family);
+  const toOwn = own.length === 1 ? own[0] : `{ ${own.join(", ")} }`;
   const toTranslator = `meta mark set 0x${ICMP_MARK.toString(16)} accept`;
   return builder.chain(`service${family}`, [
     fragment,
+    // A target's port may be asked by the instance itself (health checks), and its answer is no flow's.
+    ...(own.length === 0 ? [] : [`${IP[family]} daddr ${toOwn} goto ${ownTraffic(builder, from)}`]),
     `${IS_ICMP_ERROR[family]} goto ${allowanceChain(builder, ICMP_ERRORS, from, toTranslator)}`,
     ...guard,
     ...clamp,

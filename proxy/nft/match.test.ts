@@ -20,6 +20,7 @@ const flow = (more: Partial<Flow> = {}): Flow => ({
   services: [],
   draining: [],
   readyTargets: 0,
+  reachable: false,
   ...more,
 });
 

@@ -17,6 +17,7 @@ const environment: Environment = {
     ["svc0", { mtu: 1500 }],
   ]),
   nextHops: new Map(),
+  own: [],
   returnVia: { 4: [], 6: [] },
 };
 const tablesOf = (intent: Intent, moves: Moves = NO_MOVES): TableState[] => [

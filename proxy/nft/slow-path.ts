@@ -122,6 +122,7 @@ function fromTargets(builder: TableBuilder, intent: Intent, family: Family): str
     }
   }
   return builder.chain(`service${family}`, [
+    "fib daddr type local accept",
     `meta mark ${hexMark(ICMP_MARK)} accept`,
     `${key} vmap @returns${family}`,
     ...(ranges ? [`${key} vmap @returns-range${family}`] : []),

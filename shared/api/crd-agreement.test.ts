@@ -66,6 +66,7 @@ const least = {
   AddressPool: { addresses: ["192.0.2.0/24"], gatewaySelector: {} },
   BgpPeer: { address: "192.0.2.1", asn: 1, localAsn: 2, password: { secretRef: { name: "s" } } },
   FlowRoute: { parentRefs: [{ name: "gw" }], backendRefs: [{ name: "web" }] },
+  HealthCheck: { targetRefs: [{ name: "web" }] },
 };
 
 const valid = validManifests("lab").flatMap(ours);

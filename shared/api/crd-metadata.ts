@@ -19,6 +19,8 @@ interface PrinterColumn {
 interface CrdMetadata {
   readonly description: string;
   readonly shortName: string;
+  /** A policy attachment (GEP-713): tools that show what is attached to an object look for it. */
+  readonly policy?: "Direct";
   readonly columns: readonly PrinterColumn[];
   readonly additions: Additions;
 }
@@ -99,7 +101,7 @@ export const STRICTER = [
 ] as const;
 
 export const CRD_METADATA: Readonly<
-  Record<"GatewayParameters" | "AddressPool" | "BgpPeer" | "FlowRoute", CrdMetadata>
+  Record<"GatewayParameters" | "AddressPool" | "BgpPeer" | "FlowRoute" | "HealthCheck", CrdMetadata>
 > = {
   GatewayParameters: {
     description: "How a Gateway's instances are attached and how they forward.",
@@ -317,6 +319,46 @@ export const CRD_METADATA: Readonly<
       "spec.match.byteMatches[].mask": { keywords: { maxLength: 10 } },
       "spec.match.byteMatches[].value": { keywords: { maxLength: 10 } },
       ...conditionsAt("status.parents[].conditions"),
+    },
+  },
+  HealthCheck: {
+    description: "What each gateway instance asks the targets of Services, over the service network.",
+    shortName: "hchk",
+    policy: "Direct",
+    columns: [
+      { name: "Type", type: "string", jsonPath: ".spec.type" },
+      { name: "Service", type: "string", jsonPath: ".spec.targetRefs[*].name", description: "The first Service." },
+      { name: "Accepted", type: "string", jsonPath: '.status.conditions[?(@.type=="Accepted")].status' },
+      {
+        name: "Unhealthy",
+        type: "integer",
+        jsonPath: ".status.instances[*].unhealthy",
+        description: "Targets that the first instance does not reach; status.instances holds all of them.",
+      },
+      AGE,
+      { name: "Interval-Ms", type: "integer", jsonPath: ".spec.intervalMs", priority: 1 },
+      { name: "Message", type: "string", jsonPath: ".status.instances[*].message", priority: 1 },
+    ],
+    additions: {
+      spec: {
+        rules: [
+          {
+            rule: "!has(self.timeoutMs) || self.timeoutMs <= self.intervalMs",
+            message: "must be at most intervalMs",
+            fieldPath: ".timeoutMs",
+          },
+          { rule: "!has(self.http) || self.type == 'HTTP'", message: "is for type HTTP only", fieldPath: ".http" },
+          { rule: "!has(self.udp) || self.type == 'UDP'", message: "is for type UDP only", fieldPath: ".udp" },
+          {
+            rule: "!has(self.port) || self.type != 'ICMP'",
+            message: "ICMP has no ports; leave it out",
+            fieldPath: ".port",
+          },
+        ],
+      },
+      ...conditionsAt("status.conditions"),
+      "status.instances": { keywords: { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"] } },
+      "status.instances[].targets[].since": { keywords: { format: "date-time" } },
     },
   },
 };

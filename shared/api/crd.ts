@@ -2,7 +2,7 @@ import { stringify } from "yaml";
 import { CRD_METADATA, STRICTER } from "./crd-metadata.ts";
 import { type StructuralSchema, structuralSchema } from "./crd-schema.ts";
 import { KINDS } from "./kinds.ts";
-import { API_GROUP, API_VERSION } from "./names.ts";
+import { API_GROUP, API_VERSION, GATEWAY_GROUP } from "./names.ts";
 
 /** A generated file. */
 export interface CrdFile {
@@ -15,7 +15,13 @@ const HEADER = "# Generated from shared/api by `npm run generate`. Do not edit. 
 const [, VERSION = ""] = API_VERSION.split("/");
 
 export type CrdKind = keyof typeof CRD_METADATA;
-export const CRD_KINDS = ["GatewayParameters", "AddressPool", "BgpPeer", "FlowRoute"] as const satisfies CrdKind[];
+export const CRD_KINDS = [
+  "GatewayParameters",
+  "AddressPool",
+  "BgpPeer",
+  "FlowRoute",
+  "HealthCheck",
+] as const satisfies CrdKind[];
 
 /** The structural schema of one of our kinds. */
 export function crdSchema(kind: CrdKind): StructuralSchema {
@@ -25,12 +31,18 @@ export function crdSchema(kind: CrdKind): StructuralSchema {
 
 /** The CustomResourceDefinition (apiextensions.k8s.io/v1) of one of our kinds. */
 export function customResourceDefinition(kind: CrdKind) {
-  const { shortName, columns } = CRD_METADATA[kind];
+  const { shortName, columns, policy } = CRD_METADATA[kind];
   const { plural, namespaced } = KINDS[kind];
   return {
     apiVersion: "apiextensions.k8s.io/v1",
     kind: "CustomResourceDefinition",
-    metadata: { name: `${plural}.${API_GROUP}`, labels: { "app.kubernetes.io/part-of": "causeway" } },
+    metadata: {
+      name: `${plural}.${API_GROUP}`,
+      labels: {
+        "app.kubernetes.io/part-of": "causeway",
+        ...(policy === undefined ? {} : { [`${GATEWAY_GROUP}/policy`]: policy }),
+      },
+    },
     spec: {
       group: API_GROUP,
       names: {

@@ -4,6 +4,7 @@ import { bgpPeerSchema } from "./bgp-peer.ts";
 import { endpointSliceSchema, namespaceSchema, podSchema, secretSchema, serviceSchema } from "./core.ts";
 import { gatewayClassSchema, gatewaySchema } from "./gateway.ts";
 import { gatewayParametersSchema } from "./gateway-parameters.ts";
+import { healthCheckSchema } from "./health-check.ts";
 import { flowRouteSchema, referenceGrantSchema, tcpRouteSchema, udpRouteSchema } from "./routes.ts";
 
 /** Every kind that is read or written: its schema, its plural and whether it lives in a namespace. */
@@ -22,6 +23,7 @@ export const KINDS = {
   AddressPool: { schema: addressPoolSchema, plural: "addresspools", namespaced: false },
   BgpPeer: { schema: bgpPeerSchema, plural: "bgppeers", namespaced: true },
   FlowRoute: { schema: flowRouteSchema, plural: "flowroutes", namespaced: true },
+  HealthCheck: { schema: healthCheckSchema, plural: "healthchecks", namespaced: true },
 } as const;
 
 export type Kind = keyof typeof KINDS;

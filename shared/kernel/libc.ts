@@ -19,6 +19,9 @@ export const socket: (domain: number, type: number, protocol: number) => number 
 export const bindSocket: (fd: number, address: Uint8Array, length: number) => number = library.func(
   "int bind(int fd, void *address, int length)",
 );
+export const connectSocket: (fd: number, address: Uint8Array, length: number) => number = library.func(
+  "int connect(int fd, void *address, int length)",
+);
 export const setSocketOption: (fd: number, level: number, option: number, value: Uint8Array, length: number) => number =
   library.func("int setsockopt(int fd, int level, int option, void *value, int length)");
 export const sendTo: (
@@ -40,6 +43,8 @@ export const receiveFrom: (
 export const receiveMessage: (fd: number, message: Uint8Array, flags: number) => number = library.func(
   "long recvmsg(int fd, void *message, int flags)",
 );
+/** 0 when there is no such interface. */
+export const interfaceIndex: (name: string) => number = library.func("unsigned int if_nametoindex(const char *name)");
 const pollFds: (fds: Uint8Array, count: number, timeoutMs: number) => number = library.func(
   "int poll(void *fds, unsigned long count, int timeout)",
 );
@@ -66,6 +71,21 @@ export function waitAnyReadable(fds: readonly number[], timeoutMs: number): bool
     pollfds.setInt16(index * 8 + 4, 1, true); // POLLIN
   }
   return pollFds(new Uint8Array(pollfds.buffer), fds.length, timeoutMs) > 0;
+}
+
+/**
+ * Looks, without waiting, which descriptors can be written (`writable`) or else read, or have met an error.
+ * @returns their indexes.
+ */
+export function readyNow(descriptors: readonly { readonly fd: number; readonly writable: boolean }[]): number[] {
+  if (descriptors.length === 0) return [];
+  const pollfds = new DataView(new ArrayBuffer(8 * descriptors.length));
+  for (const [index, { fd, writable }] of descriptors.entries()) {
+    pollfds.setInt32(index * 8, fd, true);
+    pollfds.setInt16(index * 8 + 4, writable ? 4 : 1, true); // POLLOUT, POLLIN
+  }
+  if (pollFds(new Uint8Array(pollfds.buffer), descriptors.length, 0) <= 0) return [];
+  return [...descriptors.keys()].filter((index) => pollfds.getInt16(index * 8 + 6, true) !== 0);
 }
 
 /** A C int as setsockopt takes it. */

@@ -74,6 +74,8 @@ export interface Flow {
   /** `namespace/name` of the Services behind it. */
   readonly services: readonly string[];
   readonly readyTargets: number;
+  /** False when this instance reaches none of its targets; true without health checks. */
+  readonly reachable: boolean;
 }
 
 /** Something that cannot be programmed as asked, in words for the object's owner. */

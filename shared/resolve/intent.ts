@@ -5,12 +5,13 @@ import { TABLE_SIZE_ANNOTATION } from "../api/names.ts";
 import type { PortRangeList, Protocol } from "../api/routes.ts";
 import { cidrContains, FAMILIES, type Family, familyOf, type Ip } from "../net/ip.ts";
 import type { AttachedBackend, AttachedRoute, Attachments, GatewayAttachment } from "./attachment-types.ts";
+import type { IsUnreachable } from "./health-checks.ts";
 import type { Flow, Intent, Leg, LegId, Problem } from "./intent-types.ts";
 import { Legs } from "./legs.ts";
 import { mergeCidrs, mergeRanges } from "./port-ranges.ts";
 import { ReturnClaims } from "./return-claims.ts";
 import { shareTables, type TableCache, type TableRequest } from "./tables.ts";
-import { indexSlices, serviceNetwork, type Target, targetsOf } from "./targets.ts";
+import { indexSlices, serviceNetwork, targetsOf } from "./targets.ts";
 
 interface Share {
   readonly leg: Leg;
@@ -24,6 +25,8 @@ interface PendingShare {
   /** 0: no new flows. */
   readonly weight: number;
 }
+
+type FlowMatch = Omit<Draft["flow"], "services" | "readyTargets" | "reachable" | "hash">;
 
 /** A flow whose table is still to be named. */
 interface Draft {
@@ -55,16 +58,16 @@ class Resolver {
   readonly #problems: Problem[] = [];
   readonly #claims = new ReturnClaims();
   readonly #cache: TableCache;
-  readonly #dead: ReadonlySet<Ip>;
+  readonly #isUnreachable: IsUnreachable;
 
   constructor(
     gateway: GatewayAttachment,
     parameters: NonNullable<GatewayAttachment["parameters"]>,
     slices: readonly EndpointSlice[],
     cache: TableCache,
-    dead: ReadonlySet<Ip>,
+    isUnreachable: IsUnreachable,
   ) {
-    this.#dead = dead;
+    this.#isUnreachable = isUnreachable;
     this.#gateway = gateway;
     this.#parameters = parameters;
     this.#slices = indexSlices(slices);
@@ -134,12 +137,6 @@ class Resolver {
     return network;
   }
 
-  /** Those that can be reached from here; all of them when none can: then it is this instance that is cut off. */
-  #reachable(targets: readonly Target[]): readonly Target[] {
-    const alive = this.#dead.size === 0 ? targets : targets.filter(({ address }) => !this.#dead.has(address));
-    return alive.some(({ state }) => state !== "unready") ? alive : targets;
-  }
-
   /**
    * Legs of one backend in one family: those that get new flows have equal shares of its weight, others none.
    * @param matchPort what packets carry, if it is one.
@@ -149,12 +146,15 @@ class Resolver {
     family: Family,
     matchPort: number | undefined,
     route: ObjectRef,
+    isUnreachable: IsUnreachable,
   ): readonly PendingShare[] {
     const network = this.#network(backend.service, route);
     if (network === undefined) return [];
     const protocol = backend.port.protocol;
     const slices = this.#slices.get(named(backend.service)) ?? [];
-    const targets = this.#reachable(targetsOf(slices, family, { name: backend.port.name ?? "", protocol }));
+    const targets = targetsOf(slices, family, { name: backend.port.name ?? "", protocol }).filter(
+      ({ address }) => !isUnreachable(backend.service, backend.port, address),
+    );
     const nat = this.#parameters.spec.mode === "NAT";
     const usable = targets.filter(({ port }) => {
       if (nat || matchPort === undefined || port === undefined || port === matchPort) return true;
@@ -201,17 +201,27 @@ class Resolver {
     return false;
   }
 
-  #draft(attached: AttachedRoute, match: Omit<Draft["flow"], "services" | "readyTargets" | "hash">): Draft {
-    const services = [...new Map(attached.backends.map((b) => [named(b.service), b.service])).values()];
+  /** Weights of the legs of a flow's backends, by key; 0: no new flows. */
+  #weights(attached: AttachedRoute, match: FlowMatch, isUnreachable: IsUnreachable): ReadonlyMap<string, number> {
     const matchPort = singlePort(match.destinationPorts);
-    const all = new Map<string, number>();
+    const weights = new Map<string, number>();
     for (const backend of attached.backends) {
       if (!match.protocols.includes(backend.port.protocol)) continue;
-      for (const { key, weight } of this.#shares(backend, match.family, matchPort, match.route)) {
+      for (const { key, weight } of this.#shares(backend, match.family, matchPort, match.route, isUnreachable)) {
         // A backend of weight 0 gets nothing new, and its targets keep what they have.
-        all.set(key, (all.get(key) ?? 0) + (backend.weight === 0 ? 0 : weight));
+        weights.set(key, (weights.get(key) ?? 0) + (backend.weight === 0 ? 0 : weight));
       }
     }
+    return weights;
+  }
+
+  #draft(attached: AttachedRoute, match: FlowMatch): Draft {
+    const services = [...new Map(attached.backends.map((b) => [named(b.service), b.service])).values()];
+    const matchPort = singlePort(match.destinationPorts);
+    const within = this.#weights(attached, match, this.#isUnreachable);
+    const reachable = [...within.values()].some((weight) => weight > 0);
+    // When none can be reached this instance is cut off, or nothing helps: the table stays whole.
+    const all = reachable ? within : this.#weights(attached, match, () => false);
     const weights = new Map([...all].filter(([, weight]) => weight > 0));
     const draining = [...all.keys()].filter((key) => !weights.has(key));
     const flow = {
@@ -219,6 +229,7 @@ class Resolver {
       hash: services.some((s) => s.spec.sessionAffinity === "ClientIP") ? ("source" as const) : ("tuple" as const),
       services: services.map(named),
       readyTargets: weights.size,
+      reachable,
     };
     if (weights.size === 0) return { flow, request: undefined, draining };
     const size = this.#tableSize(services, match.route);
@@ -363,7 +374,7 @@ class Resolver {
 
 /**
  * What the instances of a Gateway do with packets.
- * @param dead addresses of targets that this instance cannot reach: as if they were not there, unless a Service's are all.
+ * @param isUnreachable from one instance: such a target is as if it were not there, unless all of a flow's are.
  * @returns undefined when the Gateway is not ours, is gone, or its parameters do not resolve.
  */
 export function resolveIntent(
@@ -371,10 +382,20 @@ export function resolveIntent(
   slices: readonly EndpointSlice[],
   gateway: { readonly namespace: string; readonly name: string },
   cache: TableCache,
-  dead: ReadonlySet<Ip> = new Set(),
+  isUnreachable: IsUnreachable = () => false,
 ): Intent | undefined {
-  const attachment = attachments.gateways.find((a) => named(a.gateway) === `${gateway.namespace}/${gateway.name}`);
+  const [attachment, ...sharing] = servedGateways(attachments, gateway);
   if (attachment?.parameters === undefined) return undefined;
+  return new Resolver(attachment, attachment.parameters, slices, cache, isUnreachable).resolve(sharing);
+}
+
+/** The Gateway, first, and those whose flows its instances serve as well; none when its parameters do not resolve. */
+export function servedGateways(
+  attachments: Attachments,
+  gateway: { readonly namespace: string; readonly name: string },
+): readonly GatewayAttachment[] {
+  const attachment = attachments.gateways.find((a) => named(a.gateway) === `${gateway.namespace}/${gateway.name}`);
+  if (attachment?.parameters === undefined) return [];
   const { parameters } = attachment;
   // Gateways may share a VIP when their ports differ and their parameters are one object: routers spread the VIP's
   // packets over the instances of both, so each serves the other's listeners too.
@@ -385,5 +406,5 @@ export function resolveIntent(
       named(other.parameters) === named(parameters) &&
       other.vips.some((vip) => attachment.vips.includes(vip)),
   );
-  return new Resolver(attachment, parameters, slices, cache, dead).resolve(sharing);
+  return [attachment, ...sharing];
 }

@@ -62,6 +62,19 @@ class ReferenceCheck {
         this.#add(object, [...path, "key"], message, keys.length === 0 ? undefined : `it has ${keys.join(", ")}`);
         return;
       }
+      case "HealthCheck":
+        object.spec.targetRefs.forEach(({ name, sectionName }, index) => {
+          const path = ["spec", "targetRefs", index];
+          const { namespace } = object.metadata;
+          if (!this.#resolve(object, [...path, "name"], "Service", namespace, name) || sectionName === undefined)
+            return;
+          const names = this.#objects.get("Service", namespace, name)?.spec.ports.flatMap((port) => port.name ?? []);
+          if (names === undefined || names.includes(sectionName)) return;
+          const message = `Service ${namespace}/${name} has no port named ${sectionName}`;
+          const fix = names.length === 0 ? undefined : `it has ${names.join(", ")}`;
+          this.#add(object, [...path, "sectionName"], message, fix);
+        });
+        return;
       case "TCPRoute":
       case "UDPRoute":
         this.#parents(object);

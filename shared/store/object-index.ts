@@ -43,6 +43,7 @@ function emptyMaps(): Maps {
     GatewayParameters: new KindIndex(),
     AddressPool: new KindIndex(),
     BgpPeer: new KindIndex(),
+    HealthCheck: new KindIndex(),
     FlowRoute: new KindIndex(),
   };
 }

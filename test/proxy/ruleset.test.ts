@@ -17,6 +17,7 @@ const environment: Environment = {
     ["svc0", { mtu: 1450 }],
   ]),
   nextHops: new Map([["10.1.0.2", ip("10.1.0.254")]]),
+  own: [ip("10.1.0.200"), ip("fd00:1::c8")],
   returnVia: { 4: [{ interface: "ext0", nextHop: ip("192.0.2.1") }], 6: [] },
 };
 

@@ -183,11 +183,16 @@ export class SystemLab {
     );
   }
 
+  /** All of `GET /status` of a proxy. @throws UnixHttpError while it does not answer. */
+  async proxyStatus(node: string, limitMs = 1000): Promise<unknown> {
+    const { body } = await unixRequest(join(this.folder, "run", node, "proxy.sock"), "GET", "/status", limitMs);
+    return JSON.parse(body);
+  }
+
   /** `GET /status` of a proxy; undefined while it does not answer. */
   async proxy(node: string): Promise<ProxyStatus | undefined> {
     try {
-      const { body } = await unixRequest(join(this.folder, "run", node, "proxy.sock"), "GET", "/status", 1000);
-      return proxyStatusSchema.parse(JSON.parse(body));
+      return proxyStatusSchema.parse(await this.proxyStatus(node));
     } catch (error) {
       if (error instanceof Error && error.name === "UnixHttpError") return undefined;
       throw error;
