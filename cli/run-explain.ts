@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import pino from "pino";
+import type { HealthCheck } from "#shared/api/health-check.ts";
 import type { Protocol } from "#shared/api/routes.ts";
 import { type Endpoint, endpointText, parseEndpoint } from "#shared/net/endpoint.ts";
 import { familyOf, type Ip } from "#shared/net/ip.ts";
@@ -12,8 +13,10 @@ import type { Intent } from "#shared/resolve/intent-types.ts";
 import { type Location, locate, type Packet } from "#shared/resolve/locate.ts";
 import { SLICES_THAT_COUNT } from "#shared/resolve/slice-interest.ts";
 import { TableCache } from "#shared/resolve/tables.ts";
+import type { Interest } from "#shared/store/object-store.ts";
 import { labFolder } from "../lab/lab-folder.ts";
 import { askInstances, exception, type InstanceAnswer } from "./ask-instances.ts";
+import { type Unreached, unreachedBy } from "./unreached.ts";
 
 export interface ExplainOptions {
   readonly from: string;
@@ -47,8 +50,14 @@ const PROTOCOL: Readonly<Record<ExplainOptions["protocol"], Protocol>> = { tcp: 
 export async function runExplain(options: ExplainOptions, print: (text: string) => void): Promise<number> {
   try {
     const packet = question(options);
-    const answers = (await intents(options)).filter((intent) => intent.vips.includes(packet.destination));
-    const answer = answers.map((intent) => ({ intent, location: locate(intent, packet) }));
+    const { intents, checks } = await readObjects(options);
+    const answers = intents.filter((intent) => intent.vips.includes(packet.destination));
+    const answer = answers.map((intent): Answer => {
+      const location = locate(intent, packet);
+      if (location.kind !== "target") return { intent, location, unreached: [] };
+      const address = location.leg.addresses[familyOf(packet.destination)];
+      return { intent, location, unreached: unreachedBy(checks, location.flow.services, address) };
+    });
     const found = answer.find(({ location }) => location.kind === "target") ?? answer[0];
     const instances = await askInstances(packet, instanceFolders(options));
     print(
@@ -89,7 +98,9 @@ function instanceFolders({ runDir, lab, manifests, kubeconfig }: ExplainOptions)
   return existsSync(runs) ? readdirSync(runs).map((node) => join(runs, node)) : [];
 }
 
-async function intents(options: ExplainOptions): Promise<readonly Intent[]> {
+async function readObjects(
+  options: ExplainOptions,
+): Promise<{ readonly intents: readonly Intent[]; readonly checks: readonly HealthCheck[] }> {
   const { manifests, state, kubeconfig } = options;
   if ((manifests === undefined) !== (state === undefined) || (manifests !== undefined && kubeconfig !== undefined)) {
     throw new QuestionError("give --manifests and --state together, or --kubeconfig, or --lab");
@@ -107,12 +118,17 @@ async function intents(options: ExplainOptions): Promise<readonly Intent[]> {
       signal: close.signal,
       env: process.env,
     });
-    const interests = [...ATTACH_KINDS.map((kind) => ({ kind })), SLICES_THAT_COUNT];
+    const interests: Interest[] = [
+      ...ATTACH_KINDS.map((kind) => ({ kind })),
+      SLICES_THAT_COUNT,
+      { kind: "HealthCheck" },
+    ];
     const view = await store.watch(interests, () => undefined, close.signal);
     const attachments = attach(view);
-    return attachments.gateways.flatMap(({ gateway }) => {
+    const intents = attachments.gateways.flatMap(({ gateway }) => {
       return resolveIntent(attachments, view.list("EndpointSlice"), gateway.metadata, new TableCache()) ?? [];
     });
+    return { intents, checks: view.list("HealthCheck") };
   } finally {
     close.abort();
   }
@@ -121,13 +137,15 @@ async function intents(options: ExplainOptions): Promise<readonly Intent[]> {
 interface Answer {
   readonly intent: Intent;
   readonly location: Location;
+  /** Instances that do not reach the target: the slot has another owner there. */
+  readonly unreached: readonly Unreached[];
 }
 
 const hex = (value: number): string => `0x${value.toString(16).padStart(8, "0")}`;
 
 function asJson(packet: Packet, answer: Answer | undefined, instances: readonly InstanceAnswer[]): unknown {
   if (answer === undefined) return { packet, result: "not-a-vip" };
-  const { intent, location } = answer;
+  const { intent, location, unreached } = answer;
   return {
     packet,
     result: location.kind,
@@ -152,6 +170,7 @@ function asJson(packet: Packet, answer: Answer | undefined, instances: readonly 
           network: location.leg.network,
           interface: location.leg.interface,
           mode: intent.mode,
+          unreached,
         }
       : {}),
     instances,
@@ -176,7 +195,7 @@ function asText(packet: Packet, answer: Answer | undefined, instances: readonly 
   return lines.map(([name, value]) => `${`${name}:`.padEnd(10)}${value}\n`).join("");
 }
 
-function explanation(packet: Packet, { intent, location }: Answer): [string, string][] {
+function explanation(packet: Packet, { intent, location, unreached }: Answer): [string, string][] {
   if (location.kind === "not-a-vip") return [["result", `${packet.destination} is not a VIP of this Gateway`]];
   if (location.kind === "unmatched") {
     return [["result", "no listener with a route, and no FlowRoute, takes it: dropped, counted as unmatched"]];
@@ -203,6 +222,10 @@ function explanation(packet: Packet, { intent, location }: Answer): [string, str
   return [
     ...lines,
     ["target", `${location.leg.target} at ${address} on ${location.leg.network}`],
+    ...unreached.map(({ instance, message }): [string, string] => [
+      "health",
+      `${instance} does not reach it (${message}): the slot has another owner there`,
+    ]),
     [
       "path",
       `any instance of ${intent.gateway} -> ${location.leg.interface} -> ${address} (${intent.mode}: ${rewritten})`,
