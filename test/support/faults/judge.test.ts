@@ -54,8 +54,9 @@ describe("a judgement", () => {
     expect(judge(seen({ outages: [outage(1000, 2400)] }), moments)).toEqual([
       "after cut-instance gateway-a: 3 new connections not served at once, for 1400 ms; 1000 ms are promised",
     ]);
-    expect(judge(seen({ outages: [outage(500, 520)] }), moments)).toEqual([
-      "before the first fault: 3 new connections not served at once, for 20 ms; 0 ms are promised",
+    expect(judge(seen({ outages: [outage(500, 520)] }), moments)).toEqual([]);
+    expect(judge(seen({ outages: [outage(500, 1200)] }), moments)).toEqual([
+      "before the first fault: 3 new connections not served at once, for 700 ms; 0 ms are promised",
     ]);
   });
 

@@ -31,7 +31,9 @@ export function judge({ held, broken, moved, outages, newConnections }: Seen, mo
     failures.push(`${moment}: ${list.length} connections broken (${examples.join("; ")})`);
   }
   if (moved.length > 0) failures.push(`${moved.length} connections are answered by another target than before`);
-  for (const { fromMs, toMs, late } of outages) {
+  // What was over before the first fault is what is left of another story.
+  const startMs = moments[0]?.atMs ?? 0;
+  for (const { fromMs, toMs, late } of outages.filter(({ toMs }) => toMs >= startMs - SLACK_MS)) {
     const limitMs = Math.max(0, ...feltAt(fromMs, moments).map((fault) => promised(fault).servedWithinMs));
     const lastedMs = toMs - fromMs;
     if (lastedMs < limitMs) continue;
