@@ -175,6 +175,36 @@ describe("histories", () => {
     expect(nextEndMs(second, late)).toBe(WINDOW_MS - 1 + windowMs.datagram);
   });
 
+  it("know without going through the slots when nothing is due", () => {
+    const legs = fc.array(fc.nat(4), { minLength: 4, maxLength: 4 });
+    const times = fc.nat(3 * WINDOW_MS);
+    const gone = fc.option(fc.nat(4), { nil: undefined });
+    const kept = fc.option(fc.array(fc.nat(4)), { nil: undefined });
+    fc.assert(
+      fc.property(
+        fc.array(legs, { minLength: 2, maxLength: 4 }),
+        times,
+        times,
+        gone,
+        kept,
+        (owners, ms, refusedMs, dead, at) => {
+          const serving = (leg: number): boolean => leg !== dead;
+          const context = { windowMs, serving, refusedMs };
+          const tables = owners.map((slots) => table(...slots.map((leg) => leg + 1)));
+          const history = tables.reduce<ReturnType<typeof nextHistory> | undefined>(
+            (before, next) => nextHistory(before, next, { windowMs, serving: () => true, nowMs: 0 }),
+            undefined,
+          );
+          if (history === undefined) throw new Error("no tables");
+          const now = { ...context, nowMs: ms, ...(at && { kept: new Set(at) }) };
+          // A copy is not known to be the same table: each slot is looked at.
+          const searched = nextHistory(history, { ...history, slots: history.slots.slice() }, now);
+          expect(nextHistory(history, history, now).moved).toEqual(searched.moved);
+        },
+      ),
+    );
+  });
+
   it("are forgotten with another size or other fields to hash", () => {
     const first = nextHistory(undefined, table(1, 2, 3), at(0));
     expect(nextHistory(first, table(1, 2), at(0)).moved).toEqual({});

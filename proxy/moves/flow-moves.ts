@@ -20,6 +20,29 @@ export interface MovedSlots {
   readonly until: Float64Array;
   /** Legs that owned one of these slots before: flows may be kept there. */
   readonly origins: ReadonlySet<LegId>;
+  /** What follows from the slots, so that a look at which nothing is due need not go through them. */
+  readonly due: {
+    /** Legs whose flows are being learned. */
+    readonly learning: ReadonlySet<LegId>;
+    /** When the first learning ends; Infinity without any. */
+    readonly endMs: number;
+    /** Some slots are settled. */
+    readonly settled: boolean;
+  };
+}
+
+export function movedSlots({ legs, until, origins }: Omit<MovedSlots, "due">): MovedSlots {
+  const learning = new Set<LegId>();
+  let endMs = Number.POSITIVE_INFINITY;
+  let settled = false;
+  for (let slot = 0; slot < legs.length; slot++) {
+    const leg = legs[slot] ?? 0;
+    if (leg === SETTLED_MARK) settled = true;
+    if (!isLearning(leg)) continue;
+    learning.add(leg);
+    endMs = Math.min(endMs, until[slot] ?? 0);
+  }
+  return { legs, until, origins, due: { learning, endMs, settled } };
 }
 
 /** What the packets of a flow met up to now: the lookup table in force, and what is left of the changes before it. */
@@ -85,12 +108,17 @@ function nextSlots(
 ): MovedSlots | undefined {
   const windowMs = context.windowMs[flowClass];
   if (known === undefined && before === owners) return undefined;
-  const legs = known?.legs.slice() ?? new Uint32Array(owners.length);
-  const until = known?.until.slice() ?? new Float64Array(owners.length);
   const origins = new Set(known?.origins);
   const { kept } = context;
   const ended = kept !== undefined && ![...origins].some((leg) => kept.has(leg));
   const learnedBy = (context.refusedMs ?? Number.NEGATIVE_INFINITY) + windowMs;
+  if (known !== undefined && before === owners) {
+    const { learning, endMs, settled } = known.due;
+    const serving = [...learning].every((leg) => context.serving(leg, flowClass));
+    if (serving && !(ended && settled) && Math.max(endMs, learnedBy) > context.nowMs) return known;
+  }
+  const legs = known?.legs.slice() ?? new Uint32Array(owners.length);
+  const until = known?.until.slice() ?? new Float64Array(owners.length);
   let different = false;
   let left = 0;
   for (let slot = 0; slot < owners.length; slot++) {
@@ -114,24 +142,20 @@ function nextSlots(
     if (leg !== 0) left++;
   }
   if (left === 0) return undefined;
-  return different || known === undefined ? { legs, until, origins } : known;
+  return different || known === undefined ? movedSlots({ legs, until, origins }) : known;
 }
 
 /** When the next learning ends; undefined when none is under way. */
 export function nextEndMs(history: History, { windowMs, refusedMs }: Omit<MoveContext, "serving">): number | undefined {
-  let first: number | undefined;
-  for (const flowClass of CLASSES) {
-    const moved = history.moved[flowClass];
-    const learnedBy = (refusedMs ?? Number.NEGATIVE_INFINITY) + windowMs[flowClass];
-    moved?.legs.forEach((leg, slot) => {
-      const end = Math.max(moved.until[slot] ?? 0, learnedBy);
-      if (isLearning(leg) && (first === undefined || end < first)) first = end;
-    });
-  }
-  return first;
+  const ends = CLASSES.flatMap((flowClass) => {
+    const due = history.moved[flowClass]?.due;
+    if (due === undefined || due.learning.size === 0) return [];
+    return [Math.max(due.endMs, (refusedMs ?? Number.NEGATIVE_INFINITY) + windowMs[flowClass])];
+  });
+  return ends.length === 0 ? undefined : Math.min(...ends);
 }
 
 /** Whether flows may be kept that are to be looked for before an exception can end. */
 export function hasSettled(history: History): boolean {
-  return CLASSES.some((flowClass) => history.moved[flowClass]?.legs.includes(SETTLED_MARK) ?? false);
+  return CLASSES.some((flowClass) => history.moved[flowClass]?.due.settled ?? false);
 }

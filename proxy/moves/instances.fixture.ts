@@ -1,7 +1,7 @@
 import { lookupTable } from "#shared/balance/maglev.ts";
 import { SETTLED_MARK } from "#shared/instance/marks.ts";
 import type { LegId } from "#shared/resolve/intent-types.ts";
-import { type FlowClass, type History, type MovedSlots, nextHistory } from "./flow-moves.ts";
+import { type FlowClass, type History, type MovedSlots, movedSlots, nextHistory } from "./flow-moves.ts";
 
 /*
  * Gateway instances as a model, for tests and figures: the proxy's memory, and what the rules of proxy/nft/kept-flows.ts
@@ -62,7 +62,7 @@ export class Instance {
     const origins = new Set([...known.slots, ...(moved?.legs ?? [])]);
     for (const { leg } of this.#known.values()) origins.add(leg);
     const until = new Float64Array(known.slots.length).fill(nowMs + WINDOW_MS);
-    const connection = moved && { legs: moved.legs, until, origins };
+    const connection = moved && movedSlots({ legs: moved.legs, until, origins });
     this.#history = { ...known, moved: connection ? { connection } : {} };
   }
 

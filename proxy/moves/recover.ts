@@ -2,7 +2,7 @@ import type { Flow, Intent, LegId } from "#shared/resolve/intent-types.ts";
 import { counterName } from "../nft/counters.ts";
 import { protocolNumber } from "../nft/match.ts";
 import type { FlowsInForce, FlowTables } from "../nft/read-flows.ts";
-import { type FlowClass, type History, isLearning, type MovedSlots } from "./flow-moves.ts";
+import { type FlowClass, type History, isLearning, type MovedSlots, movedSlots } from "./flow-moves.ts";
 import { type Histories, historyKey } from "./moves.ts";
 
 function tablesOf(flow: Flow, found: FlowsInForce): FlowTables | undefined {
@@ -30,7 +30,7 @@ export function recoverHistories(
     const known = made.get(legs);
     if (known !== undefined) return known;
     const until = Float64Array.from(legs, (leg) => (isLearning(leg) ? nowMs + windowMs[flowClass] : 0));
-    const moved = { legs, until, origins };
+    const moved = movedSlots({ legs, until, origins });
     made.set(legs, moved);
     return moved;
   };
