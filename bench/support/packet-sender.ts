@@ -29,8 +29,8 @@ const VECTOR = 16;
 
 /** Frames in one call: what the kernel takes at most. */
 export const BURST = 1024;
-/** Bytes of one frame, without its checksum. */
-export const FRAME = 64;
+/** Bytes of the smallest frame, without its checksum. */
+const FRAME = 64;
 
 /** Keeps the calling thread on one core, where the packets that it sends are then forwarded, too. */
 export function pinTo(core: number): void {
@@ -49,19 +49,23 @@ export function threadCpuNs(): number {
 
 /** {@link BURST} frames in memory, ready for `sendmmsg`. */
 export class FrameBatch {
-  readonly frames = new Uint8Array(BURST * FRAME);
+  /** Of each frame, without its checksum. */
+  readonly frameBytes: number;
+  readonly frames: Uint8Array;
   readonly messages = new Uint8Array(BURST * MESSAGE);
   /** Pointed to by `messages`: kept for as long. */
   readonly vectors = new Uint8Array(BURST * VECTOR);
 
-  constructor() {
+  constructor(frameBytes = FRAME) {
+    this.frameBytes = frameBytes;
+    this.frames = new Uint8Array(BURST * frameBytes);
     const messages = new DataView(this.messages.buffer);
     const vectors = new DataView(this.vectors.buffer);
     const framesAt = addressOf(this.frames);
     const vectorsAt = addressOf(this.vectors);
     for (let i = 0; i < BURST; i++) {
-      vectors.setBigUint64(i * VECTOR, framesAt + BigInt(i * FRAME), true);
-      vectors.setBigUint64(i * VECTOR + 8, BigInt(FRAME), true);
+      vectors.setBigUint64(i * VECTOR, framesAt + BigInt(i * frameBytes), true);
+      vectors.setBigUint64(i * VECTOR + 8, BigInt(frameBytes), true);
       messages.setBigUint64(i * MESSAGE + 16, vectorsAt + BigInt(i * VECTOR), true); // msg_iov
       messages.setBigUint64(i * MESSAGE + 24, 1n, true); // msg_iovlen
     }
