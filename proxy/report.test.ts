@@ -17,3 +17,12 @@ it("no interface withdraws everything, and names the VIPs still", async () => {
   expect(vips.map(({ address }) => address)).toEqual(intent.vips);
   expect(vips.some(({ ready }) => ready)).toBe(false);
 });
+
+it("a VIP of which no flow reaches a target is not ready, whatever its tables hold; the other family's is", async () => {
+  const intent = await intentOf(scenario(), undefined, "edge", (_, __, address) => address.includes("."));
+  const { vips } = programmedOf(intent, 1, new Set(["ext0", "svc0"]));
+  expect(vips.map(({ address, ready }) => [address, ready])).toEqual([
+    ["198.51.100.10", false],
+    ["2001:db8:100::10", true],
+  ]);
+});

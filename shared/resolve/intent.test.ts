@@ -99,6 +99,37 @@ describe("the intent of a Gateway", () => {
   });
 });
 
+describe("targets that the instance does not reach", () => {
+  const V4 = "TCPRoute default/tcp-8080 TCP/8080 IPv4";
+  const V6 = "TCPRoute default/tcp-8080 TCP/8080 IPv6";
+  const without = (store: MemoryStore, ...addresses: string[]): Promise<Intent> =>
+    intentOf(store, new TableCache(), "edge", (_, __, address) => addresses.includes(address));
+  const targets = (intent: Intent, key: string): string[] => [...shares(intent, tableOf(intent, key)).keys()].sort();
+
+  it("are as if they were not there, in the family in which they are not reached", async () => {
+    const intent = await without(scenario({ targets: 3, listeners: tcp8080 }), "10.1.0.2");
+    expect(targets(intent, V4)).toEqual(["default/pod-1", "default/pod-3"]);
+    expect(targets(intent, V6)).toEqual(["default/pod-1", "default/pod-2", "default/pod-3"]);
+    expect(flowOf(intent, V4)).toMatchObject({ readyTargets: 2, reachable: true });
+    const all = await resolve({ targets: 3, listeners: tcp8080 });
+    expect(tableOf(intent, V6).slots).toEqual(tableOf(all, V6).slots);
+  });
+
+  it("stay in a flow's table when none of its targets is reached, which is told", async () => {
+    const options = { targets: 2, listeners: tcp8080 };
+    const intent = await without(scenario(options), "10.1.0.1", "10.1.0.2");
+    expect(tableOf(intent, V4).slots).toEqual(tableOf(await resolve(options), V4).slots);
+    expect([flowOf(intent, V4).reachable, flowOf(intent, V6).reachable]).toEqual([false, true]);
+  });
+
+  it("leave their backend's share to the backends that are reached", async () => {
+    const store = scenario({ targets: 1, listeners: tcp8080 });
+    backend(store, "other", ["pod-9"]);
+    routeTo(store, { name: "tcp-8080", weight: 9 }, { name: "other", weight: 1 });
+    expect(targets(await without(store, "10.1.0.1"), V4)).toEqual(["default/pod-9"]);
+  });
+});
+
 describe("weights", () => {
   it("follow the backends, of which each divides its own among its pods; 0 takes part in nothing", async () => {
     const store = scenario({ listeners: tcp8080 });

@@ -1,5 +1,6 @@
 import { type AnyObject, isKind, KINDS } from "#shared/api/kinds.ts";
 import { attach } from "#shared/resolve/attach.ts";
+import type { IsUnreachable } from "#shared/resolve/health-checks.ts";
 import { resolveIntent } from "#shared/resolve/intent.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
 import { TableCache } from "#shared/resolve/tables.ts";
@@ -211,6 +212,7 @@ export async function intentOf(
   store: MemoryStore,
   cache: TableCache = new TableCache(),
   gateway = "edge",
+  isUnreachable?: IsUnreachable,
 ): Promise<Intent> {
   const view = await viewOf(store);
   const intent = resolveIntent(
@@ -218,6 +220,7 @@ export async function intentOf(
     view.list("EndpointSlice"),
     { namespace: "default", name: gateway },
     cache,
+    isUnreachable,
   );
   if (intent === undefined) throw new Error(`Gateway ${gateway} has no intent`);
   return intent;
