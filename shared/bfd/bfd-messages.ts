@@ -26,6 +26,8 @@ export type BfdRequest = { readonly type: "want"; readonly sessions: readonly Bf
 /** From the thread: sessions of which something is new. */
 export interface BfdNews {
   readonly reports: readonly BfdReport[];
+  /** When the thread begins: whether it is served before what is not real-time. */
+  readonly realTime?: boolean;
 }
 
 /** Both ends are this program's; the checks keep a stray message out. */

@@ -88,6 +88,12 @@ export class BfdThread {
     });
     port.on("message", (message: unknown) => {
       if (worker !== this.#running?.worker || !isBfdNews(message)) return;
+      if (message.realTime !== undefined) {
+        this.#log.info(
+          { realTime: message.realTime },
+          "BFD thread begins; with CAP_SYS_NICE it has real-time priority",
+        );
+      }
       for (const report of message.reports) this.#take(report);
       this.#onChange();
     });

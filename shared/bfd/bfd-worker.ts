@@ -1,8 +1,11 @@
 import { type MessagePort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { waitAnyReadable } from "../kernel/libc.ts";
+import { becomeRealTime } from "../kernel/scheduling.ts";
 import { type BfdNews, isBfdRequest, isBfdWorkerData } from "./bfd-messages.ts";
 import { BfdSpeaker } from "./bfd-speaker.ts";
 
+/** Between two turns of a thread with real-time priority. */
+const REST_MS = 5;
 /** Requests are looked for this often. */
 const REQUEST_MS = 50;
 
@@ -20,6 +23,9 @@ function serve(port: MessagePort): void {
       port.postMessage(news);
     },
   });
+  const realTime = becomeRealTime();
+  const hello: BfdNews = { reports: [], realTime };
+  port.postMessage(hello);
   try {
     for (;;) {
       for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
@@ -29,7 +35,9 @@ function serve(port: MessagePort): void {
         speaker.want(request.sessions);
       }
       const waitMs = Math.min(REQUEST_MS, speaker.turn());
-      waitAnyReadable(speaker.fds(), Math.ceil(waitMs));
+      // Served before all others, it must leave them room: a flood from the link is read in turns.
+      if (realTime) waitAnyReadable([], REST_MS);
+      waitAnyReadable(speaker.fds(), Math.max(0, Math.ceil(waitMs) - (realTime ? REST_MS : 0)));
     }
   } finally {
     speaker.close();

@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import pino from "pino";
 import { expect, it } from "vitest";
@@ -36,6 +37,19 @@ it("the thread is started anew after it failed, and says why it cannot have a se
   await thread.close();
   expect(thread.reports().size).toBe(0);
   sh("ip link del cw-none");
+});
+
+it("says whether it is served before what is not real-time, and is", async () => {
+  const said: unknown[] = [];
+  const thread = new BfdThread({ ...silent, info: (facts: object) => void said.push(facts) }, () => undefined);
+  thread.want([config]);
+  await until("it runs", () => thread.reports().size > 0 && said.length > 0);
+  // proc_pid_stat(5): the policy is the 41st field, two before which the name may hold spaces.
+  const policies = readdirSync("/proc/self/task").map(
+    (task) => readFileSync(`/proc/self/task/${task}/stat`, "utf8").split(") ")[1]?.split(" ")[38],
+  );
+  expect(said[0]).toEqual({ realTime: policies.includes("2") });
+  await thread.close();
 });
 
 it("a process may end with its thread at work", () => {
