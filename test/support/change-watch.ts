@@ -78,6 +78,11 @@ export class ChangeWatch {
     return at !== undefined && at >= since ? at : undefined;
   }
 
+  /** When the first line that contains `text` came after `since`. */
+  first(text: string, since: number): number | undefined {
+    return this.#seen.find(({ line, at }) => at >= since && line.includes(text))?.at;
+  }
+
   close(): void {
     this.#child.kill("SIGTERM");
   }
