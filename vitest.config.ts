@@ -1,8 +1,12 @@
 import { defineConfig } from "vitest/config";
 
+/** Each fault with 1,000 connections, and its control: minutes, on a machine that does nothing else. `npm run faults`. */
+const FAULTS = ["test/system/{faults,changes}.test.ts"];
+
 /**
- * Two projects. `unit`: pure code, beside its source, no privileges. `system`: real kernel, gobgpd and BIRD; it runs
- * inside the private user, mount, pid and network namespaces that scripts/run-tests.ts makes.
+ * Three projects. `unit`: pure code, beside its source, no privileges. `system`: real kernel, gobgpd and BIRD; it runs
+ * inside the private user, mount, pid and network namespaces that scripts/run-tests.ts makes. `faults`: those that take too
+ * long for every run; `npm test` has a short round of chaos of the same faults.
  */
 export default defineConfig({
   test: {
@@ -21,6 +25,17 @@ export default defineConfig({
         test: {
           name: "system",
           include: ["test/**/*.test.ts", "packages/*/test/**/*.test.ts"],
+          exclude: FAULTS,
+          pool: "forks",
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: "faults",
+          include: FAULTS,
           pool: "forks",
           fileParallelism: false,
           testTimeout: 120_000,
