@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import { type ListenAddress, parseListenAddress } from "#shared/process/http-server.ts";
 import { registerEchoCommand, registerLabCommands, registerTrafficCommand } from "../lab/cli.ts";
 import { registerExplainCommand } from "./explain.ts";
 import { registerValidateCommand } from "./validate.ts";
@@ -26,6 +27,12 @@ function milliseconds(text: string): number {
   return value;
 }
 
+function listenAddress(text: string): ListenAddress {
+  const address = parseListenAddress(text);
+  if (address === undefined) throw new InvalidArgumentError("write PORT, ADDRESS:PORT or [ADDRESS]:PORT.");
+  return address;
+}
+
 /** A process that runs on a directory of manifests, or on the Kubernetes API. */
 function processCommand(program: Command, name: string, description: string): Command {
   return program
@@ -36,6 +43,7 @@ function processCommand(program: Command, name: string, description: string): Co
     .option("--kubernetes", "read and write objects over the Kubernetes API; in a pod without --manifests the default")
     .option("--kubeconfig <file>", "where the Kubernetes API is; without it the pod's service account says so")
     .requiredOption("--run-dir <dir>", "folder of this process's socket and files")
+    .option("--listen <[address:]port>", "answer over TCP, too: health, status, metrics", listenAddress)
     .addOption(
       new Option("--log-level <level>", "least severe level to log")
         .choices(["trace", "debug", "info", "warn", "error", "silent"])

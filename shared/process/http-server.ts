@@ -1,6 +1,7 @@
 import { mkdir, unlink } from "node:fs/promises";
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
+import { type Ip, parseIp } from "../net/ip.ts";
 
 /*
  * The few GET requests that a process answers about itself, over HTTP/1.1 without keep-alive (RFC 9112). On node:net,
@@ -108,10 +109,46 @@ export async function serve(path: string, endpoints: Endpoints, onError: (error:
     if (error.code !== "ENOENT") throw error;
   });
   const server = createServer((socket) => converse(socket, endpoints, onError));
-  server.listen(path);
+  await listening(server, { path });
+  return server;
+}
+
+/** Where a process answers over TCP. */
+export interface ListenAddress {
+  /** Undefined: every address of the machine. */
+  readonly host: Ip | undefined;
+  readonly port: number;
+}
+
+/** More clients than this at once are hung up on: nobody has use for them. */
+const MAX_CLIENTS = 64;
+
+/** `port`, `address:port`, `[address]:port`; undefined when it is none of these. */
+export function parseListenAddress(text: string): ListenAddress | undefined {
+  const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]:|([^[\]:]+):)?([0-9]{1,5})$/.exec(text) ?? [];
+  const port = Number(digits);
+  const name = bracketed ?? plain;
+  const host = name === undefined ? undefined : parseIp(name);
+  if (digits === undefined || port > 65_535 || (name !== undefined && host === undefined)) return undefined;
+  return { host, port };
+}
+
+/** Serves a process's endpoints over TCP: what asks from other machines cannot reach a unix socket. */
+export async function serveTcp(
+  { host, port }: ListenAddress,
+  endpoints: Endpoints,
+  onError: (error: unknown) => void,
+): Promise<Server> {
+  const server = createServer((socket) => converse(socket, endpoints, onError));
+  server.maxConnections = MAX_CLIENTS;
+  await listening(server, { port, ...(host === undefined ? {} : { host }) });
+  return server;
+}
+
+async function listening(server: Server, options: ListenOptions): Promise<void> {
+  server.listen(options);
   await new Promise<void>((resolve, reject) => {
     server.once("listening", resolve);
     server.once("error", reject);
   });
-  return server;
 }

@@ -3,7 +3,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import pino, { type Logger } from "pino";
 import { type Clock, systemClock } from "./clock.ts";
-import { type Endpoints, serve } from "./http-server.ts";
+import { type Endpoints, type ListenAddress, serve, serveTcp } from "./http-server.ts";
 import { type OpenedStore, openStore, type StoreOptions } from "./open-store.ts";
 
 /** What every process of the system is started with. */
@@ -11,6 +11,8 @@ export interface ProcessOptions extends StoreOptions {
   /** Folder of the process's socket, `<run-dir>/<process>.sock`. */
   readonly runDir: string;
   readonly logLevel: string;
+  /** Where it answers over TCP as well. */
+  readonly listen?: ListenAddress;
 }
 
 export interface ProcessContext extends OpenedStore {
@@ -62,15 +64,15 @@ export async function runProcess(
   } finally {
     stop.signal.removeEventListener("abort", giveUp);
   }
-  const server = await serve(join(runDir, `${name}.sock`), running, (err) =>
-    log.error({ err }, "cannot answer a request"),
-  );
+  const onError = (err: unknown): void => log.error({ err }, "cannot answer a request");
+  const servers = [await serve(join(runDir, `${name}.sock`), running, onError)];
+  if (options.listen !== undefined) servers.push(await serveTcp(options.listen, running, onError));
   log.info({ pid: process.pid, runDir }, "started");
   trimHeap();
   try {
     await running.done;
   } finally {
-    server.close();
+    for (const server of servers) server.close();
     closeStore.abort();
   }
   log.info("stopped");
