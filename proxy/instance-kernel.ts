@@ -1,4 +1,4 @@
-import { Nftables, NftError, NftNotFoundError } from "nftables-ts";
+import { Nftables, NftNotFoundError } from "nftables-ts";
 import { RETURN_TABLE, ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
 import { vipAddresses } from "#shared/instance/vip-addresses.ts";
 import { addressKey, applyAddresses, type InterfaceAddress, listAddresses } from "#shared/kernel/addresses.ts";
@@ -8,8 +8,6 @@ import { type Link, listLinks } from "#shared/kernel/links.ts";
 import { type NetlinkSocket, openNetfilter, openNetlink } from "#shared/kernel/netlink-socket.ts";
 import { readSysctl, withNetns, writeSysctl } from "#shared/kernel/network-namespace.ts";
 import { listCounters } from "#shared/kernel/nftables-dump.ts";
-import { chainFingerprints, type Fingerprints, fingerprintKey } from "#shared/kernel/nftables-fingerprints.ts";
-import { rulesetGeneration } from "#shared/kernel/nftables-generation.ts";
 import { planAddresses } from "#shared/kernel/plan-addresses.ts";
 import { planRoutes } from "#shared/kernel/plan-routes.ts";
 import { planRules } from "#shared/kernel/plan-rules.ts";
@@ -17,14 +15,14 @@ import { lookupRoute } from "#shared/kernel/route-lookup.ts";
 import { applyRoutes, type CanonicalRoute, canonicalRoute, listRoutes, routeText } from "#shared/kernel/routes.ts";
 import { applyRules, deleteRule, listRules, type Rule, ruleText } from "#shared/kernel/rules.ts";
 import { type Cidr, cidrContains, FAMILIES, type Family, type Ip, parseCidr, parseIp } from "#shared/net/ip.ts";
+import { TableKeeper } from "#shared/nft/table-keeper.ts";
+import type { TableState } from "#shared/nft/table-state.ts";
 import type { Log } from "#shared/process/log.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
 import { KeptInKernel } from "./kept-in-kernel.ts";
 import type { Environment } from "./nft/environment.ts";
-import { plan } from "./nft/plan.ts";
 import { type FlowsInForce, flowsInForce } from "./nft/read-flows.ts";
-import { readTable } from "./nft/read-table.ts";
-import { asListed, type ListedTable, TABLE, type TableState } from "./nft/table-state.ts";
+import { TABLE } from "./nft/table-name.ts";
 import { putBack, type RepairCounts } from "./repairs.ts";
 import { LOCAL_TABLE, type RoutingDevices, routingRoutes, routingRules, sysctls } from "./routing.ts";
 
@@ -61,17 +59,9 @@ export class InstanceKernel {
   readonly #netlink: NetlinkSocket;
   readonly #netfilter: NetlinkSocket;
   readonly #netns: string | undefined;
-  readonly #log: Log;
   readonly kept: KeptInKernel;
-  /** What the kernel holds, by table; absent: to be listed first. */
-  readonly #known = new Map<TableState["family"], ListedTable | undefined>();
+  readonly #tables: TableKeeper;
   #network: NetworkState | undefined;
-  /** The ruleset's generation after our last change; undefined: not known to be ours. */
-  #generation: number | undefined;
-  /** Somebody else changed the ruleset while we did. */
-  #disturbed = false;
-  /** The chains after our last change; undefined: not looked at since. */
-  #fingerprints: Fingerprints | undefined;
   /** What the last pass wanted. */
   #placed:
     | {
@@ -86,13 +76,21 @@ export class InstanceKernel {
 
   /** @param netns path of the instance's network namespace; the caller's own when absent. */
   constructor(log: Log, netns?: string) {
-    this.#log = log;
     this.#netns = netns;
     // Both keep the namespace in which their socket was opened.
     this.#nft = withNetns(netns, () => new Nftables());
     this.#netlink = openNetlink({ netns });
     this.#netfilter = openNetfilter({ netns });
     this.kept = new KeptInKernel(this.#netfilter);
+    this.#tables = new TableKeeper({
+      name: TABLE,
+      nft: this.#nft,
+      netfilter: this.#netfilter,
+      netns,
+      log,
+      interfaces: () => new Set((this.#network ?? this.#readNetwork()).links.map((link) => link.name)),
+      restore: this.kept.elements,
+    });
   }
 
   close(): void {
@@ -103,8 +101,7 @@ export class InstanceKernel {
 
   /** Forgets what nftables was last seen to hold: somebody else may have changed it. */
   forget(): void {
-    this.#known.clear();
-    this.#generation = undefined;
+    this.#tables.forget();
   }
 
   /** To be called when links, addresses, routes or rules may have changed: they are read anew before they are used. */
@@ -117,9 +114,7 @@ export class InstanceKernel {
    * ours has succeeded: then the next attempt reads everything anyway. Costs one system call.
    */
   changedByOthers(): boolean {
-    return (
-      this.#disturbed || (this.#generation !== undefined && rulesetGeneration(this.#netfilter) !== this.#generation)
-    );
+    return this.#tables.changedByOthers();
   }
 
   /**
@@ -127,9 +122,7 @@ export class InstanceKernel {
    * make longer; costs nothing when it is known.
    */
   lookAtRules(): void {
-    if (this.#fingerprints !== undefined || this.#generation === undefined || this.changedByOthers()) return;
-    const fingerprints = chainFingerprints(this.#netfilter, TABLE);
-    if (!this.changedByOthers()) this.#fingerprints = fingerprints;
+    this.#tables.lookAtRules();
   }
 
   /** Whether somebody has changed a setting that we made: nothing announces that. About 20 µs each. */
@@ -342,56 +335,7 @@ export class InstanceKernel {
    * @throws NftError
    */
   applyTables(tables: readonly TableState[]): number {
-    const before = rulesetGeneration(this.#netfilter);
-    if (before !== this.#generation) this.forget();
-    const isChanged = tables.some(({ family }) => !this.#known.has(family)) ? this.#changedChains() : () => false;
-    const transactions = plan(
-      tables.map((table) => ({
-        table,
-        listed: this.#known.has(table.family) ? this.#known.get(table.family) : this.#list(table, isChanged),
-        restore: this.kept.elements,
-      })),
-    );
-    if (transactions.length > 0) {
-      this.#fingerprints = undefined;
-      for (const { family } of tables) this.#known.delete(family);
-      // libnftables looks interface names up in the namespace of the caller, not in that of its socket.
-      withNetns(this.#netns, () => {
-        for (const transaction of transactions) this.#nft.run(transaction);
-      });
-    }
-    for (const table of tables) this.#known.set(table.family, asListed(table));
-    const after = rulesetGeneration(this.#netfilter);
-    // Anything else than one step for each of our transactions was somebody else's doing.
-    this.#disturbed = after !== (before + transactions.length) >>> 0;
-    if (this.#disturbed) this.forget();
-    else this.#generation = after;
-    return transactions.length;
-  }
-
-  /** Which chains have other rules than after our last change, as far as that was looked at. */
-  #changedChains(): (family: string, chain: string) => boolean {
-    const before = this.#fingerprints;
-    if (before === undefined) return () => false;
-    const now = chainFingerprints(this.#netfilter, TABLE);
-    return (family, chain) => {
-      const key = fingerprintKey(family, chain);
-      return before.has(key) && before.get(key) !== now.get(key);
-    };
-  }
-
-  #list({ family, name }: TableState, isChanged: (family: string, chain: string) => boolean): ListedTable | undefined {
-    const interfaces = new Set((this.#network ?? this.#readNetwork()).links.map((link) => link.name));
-    try {
-      // libnftables looks interface names up in the namespace of the caller.
-      const listing = withNetns(this.#netns, () => this.#nft.list({ table: { family, name } }));
-      return readTable({ nftables: listing }, { interfaces, isChanged: (chain) => isChanged(family, chain) });
-    } catch (error) {
-      if (error instanceof NftNotFoundError) return undefined;
-      if (!(error instanceof NftError)) throw error;
-      this.#log.error({ err: error, table: `${family} ${name}` }, "cannot read the table in the kernel");
-      throw error;
-    }
+    return this.#tables.apply(tables);
   }
 
   /** Packets and bytes by counter name, both tables added up. */

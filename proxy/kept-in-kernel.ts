@@ -1,10 +1,10 @@
 import type { NetlinkSocket } from "#shared/kernel/netlink-socket.ts";
 import { listNumberMap, lookUpNumber } from "#shared/kernel/nftables-dump.ts";
 import { FAMILIES, type Family } from "#shared/net/ip.ts";
+import { slotKey } from "#shared/nft/slot-key.ts";
 import type { Intent, LegId } from "#shared/resolve/intent-types.ts";
 import { keptName } from "./nft/kept-flows.ts";
-import { slotKey } from "./nft/slot-key.ts";
-import { TABLE } from "./nft/table-state.ts";
+import { TABLE } from "./nft/table-name.ts";
 
 /** Flows that are put back after somebody has flushed the ruleset, each family. */
 const RESTORED_FLOWS = 50_000;

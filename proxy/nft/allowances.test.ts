@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { TableBuilder } from "#shared/nft/table-builder.ts";
 import { intentOf, scenario } from "../../test/support/scenario.ts";
 import { REASSEMBLY } from "../routing.ts";
 import {
@@ -10,8 +11,8 @@ import {
   NEIGHBOURS,
   neighbourChain,
 } from "./allowances.ts";
-import { TableBuilder } from "./chain-builder.ts";
 import { fastPath } from "./fast-path.ts";
+import { TABLE } from "./table-name.ts";
 
 test("one sender's fragments take less room than there is", () => {
   // A page for a frame, as drivers take it, and what the kernel keeps beside.
@@ -30,7 +31,7 @@ test("an allowance is whole again when its sender is forgotten", () => {
 });
 
 test("sides and families have sets of their own; who is far away is known by its network", () => {
-  const builder = new TableBuilder("netdev");
+  const builder = new TableBuilder("netdev", TABLE);
   const chains = (["outside", "link", "inside"] as const).flatMap((side) =>
     ([4, 6] as const).flatMap((family) => [
       allowanceChain(builder, ANSWERS, { side, family }, "accept"),

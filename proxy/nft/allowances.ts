@@ -1,5 +1,5 @@
 import type { Family } from "#shared/net/ip.ts";
-import type { TableBuilder } from "./chain-builder.ts";
+import type { TableBuilder } from "#shared/nft/table-builder.ts";
 import {
   ANSWERS_LIMITED,
   CONNECTIONS_LIMITED,

@@ -1,7 +1,7 @@
 import type { Family } from "#shared/net/ip.ts";
+import type { TableBuilder } from "#shared/nft/table-builder.ts";
 import type { Flow, Intent } from "#shared/resolve/intent-types.ts";
 import type { Moves } from "../moves/moves.ts";
-import type { TableBuilder } from "./chain-builder.ts";
 import { counterName, NO_TARGET } from "./counters.ts";
 import { type Finish, movedRules } from "./kept-flows.ts";
 import { conditions, type Fields, hashExpression, protocolNumber } from "./match.ts";

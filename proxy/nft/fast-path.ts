@@ -1,5 +1,7 @@
 import { ICMP_MARK, RETURN_MARK } from "#shared/instance/marks.ts";
 import { FAMILIES, type Family, familyOf } from "#shared/net/ip.ts";
+import { TableBuilder } from "#shared/nft/table-builder.ts";
+import type { TableState } from "#shared/nft/table-state.ts";
 import { type Intent, type Leg, REFUSED } from "#shared/resolve/intent-types.ts";
 import type { FlowClass } from "../moves/flow-moves.ts";
 import { keeps, type Moves, NO_MOVES } from "../moves/moves.ts";
@@ -13,14 +15,13 @@ import {
   ownTraffic,
   type Side,
 } from "./allowances.ts";
-import { TableBuilder } from "./chain-builder.ts";
 import { counterName, REFUSED_COUNTER, SLOW, UNMATCHED } from "./counters.ts";
 import { dispatch } from "./dispatch.ts";
 import { type Environment, largestMtu, smallestMtu } from "./environment.ts";
 import { type Finish, keptMap } from "./kept-flows.ts";
 import { packetFields, quotedFields } from "./match.ts";
 import { forwardTranslation, returnTranslations } from "./return-translation.ts";
-import type { TableState } from "./table-state.ts";
+import { TABLE } from "./table-name.ts";
 
 const IS_ICMP_ERROR = {
   4: "icmp type { destination-unreachable, time-exceeded, parameter-problem }",
@@ -36,7 +37,7 @@ export const IP = { 4: "ip", 6: "ip6" } as const;
  * the next link's MTU, packets at the end of their hops) goes to the stack, where the slow path takes it.
  */
 export function fastPath(intent: Intent, environment: Environment, moves: Moves = NO_MOVES): TableState {
-  const builder = new TableBuilder("netdev");
+  const builder = new TableBuilder("netdev", TABLE);
   const outside = FAMILIES.map(
     (family) => [family, externalChain(builder, intent, environment, moves, family)] as const,
   );

@@ -1,14 +1,14 @@
 import { expect, test } from "vitest";
 import { ip } from "#shared/net/ip.ts";
+import { SLOT } from "#shared/nft/slot-key.ts";
+import type { TableState } from "#shared/nft/table-state.ts";
 import { type Intent, REFUSED } from "#shared/resolve/intent-types.ts";
 import { TableCache } from "#shared/resolve/tables.ts";
 import { intentOf, type ScenarioOptions, scenario } from "../../test/support/scenario.ts";
 import { nextMoves } from "../moves/moves.ts";
 import type { Environment } from "./environment.ts";
 import { fastPath } from "./fast-path.ts";
-import { SLOT } from "./slot-key.ts";
 import { slowPath } from "./slow-path.ts";
-import type { TableState } from "./table-state.ts";
 
 /*
  * The whole ruleset of typical Gateways, as text to read in a review. `vitest run --project unit -u` writes it anew.

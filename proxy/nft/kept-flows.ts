@@ -1,12 +1,12 @@
 import { SETTLED_MARK } from "#shared/instance/marks.ts";
 import type { Family } from "#shared/net/ip.ts";
+import { SLOT } from "#shared/nft/slot-key.ts";
+import type { TableBuilder } from "#shared/nft/table-builder.ts";
 import type { Flow, Intent } from "#shared/resolve/intent-types.ts";
 import type { FlowClass } from "../moves/flow-moves.ts";
 import { classesOf, type FlowMoves } from "../moves/moves.ts";
-import type { TableBuilder } from "./chain-builder.ts";
 import { KEPT_FULL } from "./counters.ts";
 import { type Fields, hashExpression, keptExpression } from "./match.ts";
-import { SLOT } from "./slot-key.ts";
 
 /** A flow that was seen to begin has this long until its second packet, and no longer than any flow. */
 const BIRTH_TIMEOUT_S = 60;

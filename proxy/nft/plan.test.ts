@@ -1,15 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { plan, type TableChange } from "#shared/nft/plan.ts";
+import { slotKey } from "#shared/nft/slot-key.ts";
+import { asListed, type ListedTable, type TableState } from "#shared/nft/table-state.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
 import { TableCache } from "#shared/resolve/tables.ts";
 import { intentOf, type ScenarioOptions, scenario } from "../../test/support/scenario.ts";
 import { type Histories, type Moves, NO_MOVES, nextMoves } from "../moves/moves.ts";
 import type { Environment } from "./environment.ts";
 import { fastPath } from "./fast-path.ts";
-import { plan, type TableChange } from "./plan.ts";
-import { slotKey } from "./slot-key.ts";
 import { slowPath } from "./slow-path.ts";
-import { asListed, type ListedTable, type TableState } from "./table-state.ts";
 
 const environment: Environment = {
   interfaces: new Map([

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { readTable } from "./read-table.ts";
+import { readTable } from "#shared/nft/read-table.ts";
 
 /** The tables that a flow's packets are looked up in: its lookup table, and what is moved of it. */
 export interface FlowTables {

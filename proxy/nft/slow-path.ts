@@ -1,16 +1,17 @@
 import { ICMP_MARK, RETURN_MARK } from "#shared/instance/marks.ts";
 import { FAMILIES, type Family, familyOf, ipToBigInt } from "#shared/net/ip.ts";
+import { TableBuilder } from "#shared/nft/table-builder.ts";
+import type { TableState } from "#shared/nft/table-state.ts";
 import { type Intent, type Leg, REFUSED } from "#shared/resolve/intent-types.ts";
 import { keeps, type Moves, NO_MOVES } from "../moves/moves.ts";
 import { tooBigAnswers } from "./allowances.ts";
-import { TableBuilder } from "./chain-builder.ts";
 import { counterName, REFUSED_COUNTER, STRAY, UNMATCHED } from "./counters.ts";
 import { dispatch } from "./dispatch.ts";
 import { IP } from "./fast-path.ts";
 import { type Finish, keptMap } from "./kept-flows.ts";
 import { packetFields } from "./match.ts";
 import { forwardTranslation, returnTranslations } from "./return-translation.ts";
-import type { TableState } from "./table-state.ts";
+import { TABLE } from "./table-name.ts";
 
 const hexMark = (mark: number): string => `0x${mark.toString(16)}`;
 const NFPROTO = { 4: "ipv4", 6: "ipv6" } as const;
@@ -21,7 +22,7 @@ const NFPROTO = { 4: "ipv4", 6: "ipv6" } as const;
  * so an ICMP error that the stack sends about them quotes the packet as the client knows it.
  */
 export function slowPath(intent: Intent, moves: Moves = NO_MOVES): TableState {
-  const builder = new TableBuilder("inet");
+  const builder = new TableBuilder("inet", TABLE);
   for (const family of FAMILIES) {
     const own = intent.vips.filter((vip) => familyOf(vip) === family);
     builder.set(`vips${family}`, `type ${family === 4 ? "ipv4_addr" : "ipv6_addr"};`, own);

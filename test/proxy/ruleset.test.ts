@@ -2,13 +2,13 @@ import { execFileSync } from "node:child_process";
 import { Nftables } from "nftables-ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ip } from "#shared/net/ip.ts";
+import { plan } from "#shared/nft/plan.ts";
+import { readTable } from "#shared/nft/read-table.ts";
+import { slotKey } from "#shared/nft/slot-key.ts";
+import { asListed, type ListedTable, type TableState } from "#shared/nft/table-state.ts";
 import type { Environment } from "../../proxy/nft/environment.ts";
 import { fastPath } from "../../proxy/nft/fast-path.ts";
-import { plan } from "../../proxy/nft/plan.ts";
-import { readTable } from "../../proxy/nft/read-table.ts";
-import { slotKey } from "../../proxy/nft/slot-key.ts";
 import { slowPath } from "../../proxy/nft/slow-path.ts";
-import { asListed, type ListedTable, type TableState } from "../../proxy/nft/table-state.ts";
 import { intentOf, type ScenarioOptions, scenario } from "../support/scenario.ts";
 
 const environment: Environment = {

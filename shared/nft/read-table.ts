@@ -44,7 +44,12 @@ const elements = z.array(z.tuple([key, data]));
 const keys = z.array(z.union([z.string(), z.number()]));
 
 /** A rule's interface as nft tells it: the name that its index has now, or the index where there is none. */
-const forwardStatement = z.object({ fwd: z.object({ dev: z.union([z.string(), z.number()]) }) });
+const device = z.union([z.string(), z.number()]);
+/** nft 1.0.6 tells the device of a netdev table's `dup` as its address. */
+const handingStatement = z.union([
+  z.object({ fwd: z.object({ dev: device }) }).transform(({ fwd }) => fwd.dev),
+  z.object({ dup: z.object({ addr: device }) }).transform(({ dup }) => dup.addr),
+]);
 const gotoStatement = z.object({ goto: z.object({ target: z.string() }) });
 
 /** Numbers of raw keys are listed as decimals; we write them in hexadecimal. */
@@ -108,8 +113,8 @@ export function readTable(listing: unknown, suspicion?: Suspicion): ListedTable 
     }
     const count = chains.get(chain) ?? 0;
     const leadsNowhere = expr.some((statement) => {
-      const device = forwardStatement.safeParse(statement).data?.fwd.dev;
-      return device !== undefined && suspicion?.interfaces.has(String(device)) === false;
+      const handedTo = handingStatement.safeParse(statement).data;
+      return handedTo !== undefined && suspicion?.interfaces.has(String(handedTo)) === false;
     });
     chains.set(chain, leadsNowhere || count === OTHER ? OTHER : count + 1);
   }

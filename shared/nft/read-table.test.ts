@@ -85,7 +85,8 @@ test("rules of ordinary chains are counted; of base chains their targets are tol
 test("chains that are not what their names say: by an interface that is another one, or by who has looked", () => {
   const rule = (chain: string, ...expr: unknown[]): unknown => ({ rule: { ...at, chain, expr } });
   const forward = (dev: string | number): unknown => ({ fwd: { dev, family: "ip", addr: "10.1.0.1" } });
-  const chains = ["right", "index", "gone", "touched"];
+  const copy = (addr: string | number): unknown => ({ dup: { addr } });
+  const chains = ["right", "index", "gone", "touched", "copied", "copied-nowhere"];
   const found = readTable(
     listing(
       { chain: { ...at, name: "ingress-ext0", hook: "ingress", prio: 0, type: "filter", policy: "drop" } },
@@ -95,6 +96,8 @@ test("chains that are not what their names say: by an interface that is another 
       rule("index", { drop: null }),
       rule("gone", forward("svc1")),
       rule("touched", { accept: null }),
+      rule("copied", copy("svc0"), copy("lo")),
+      rule("copied-nowhere", copy("svc0"), copy(17)),
     ),
     { interfaces: new Set(["svc0", "lo"]), isChanged: (chain) => chain === "touched" || chain === "ingress-ext0" },
   );
@@ -103,6 +106,8 @@ test("chains that are not what their names say: by an interface that is another 
     ["index", -1],
     ["gone", -1],
     ["touched", -1],
+    ["copied", 1],
+    ["copied-nowhere", -1],
   ]);
   expect(found.bases.get("ingress-ext0")?.place).toBe("changed");
 });

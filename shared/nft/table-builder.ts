@@ -1,11 +1,12 @@
 import { shortHash } from "#shared/balance/stable-hash.ts";
-import { type BaseChain, type Dynamic, type Elements, type Slots, TABLE, type TableState } from "./table-state.ts";
+import type { BaseChain, Dynamic, Elements, Slots, TableState } from "./table-state.ts";
 
 const SMALLEST_MAP = 1024;
 
 /** Collects one table. Chains are named by their content; equal chains become one. */
 export class TableBuilder {
   readonly #family: "netdev" | "inet";
+  readonly #name: string;
   readonly #counters = new Set<string>();
   readonly #chains = new Map<string, readonly string[]>();
   readonly #bases = new Map<string, BaseChain>();
@@ -13,8 +14,9 @@ export class TableBuilder {
   readonly #luts = new Map<string, Slots>();
   readonly #dynamic = new Map<string, Dynamic>();
 
-  constructor(family: "netdev" | "inet") {
+  constructor(family: "netdev" | "inet", name: string) {
     this.#family = family;
+    this.#name = name;
   }
 
   /** @returns the chain's name, `prefix-hash`. */
@@ -79,7 +81,7 @@ export class TableBuilder {
     const maps: ReadonlyMap<string, Elements> = this.#maps;
     return {
       family: this.#family,
-      name: TABLE,
+      name: this.#name,
       counters: this.#counters,
       chains: this.#chains,
       bases: this.#bases,

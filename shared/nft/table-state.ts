@@ -1,6 +1,3 @@
-/** What our nftables tables are called, those of the families netdev and inet. */
-export const TABLE = "causeway";
-
 /** A chain that the kernel calls: its hook, and rules that only go to other chains. */
 export interface BaseChain {
   /** nft's words for the hook, for example `type filter hook ingress device "ext0" priority 0; policy accept;`. */
