@@ -4,11 +4,12 @@ import { Check } from "./check.ts";
 import type { Dialect, DialectName, ListedPeer } from "./dialect.ts";
 import { BgpAlreadyRunningError, DaemonUnreachableError, UnsupportedByDaemonError } from "./errors.ts";
 import { type BgpGlobal, checkGlobal, globalDifferences, type StartBgpOptions } from "./global.ts";
-import { type CallOptions, GrpcChannel, GrpcStatusError, parseAddress } from "./grpc-channel.ts";
+import { type CallOptions, GrpcStatusError, parseAddress } from "./grpc-channel.ts";
 import { checkPath, type Path, type PathConfig, type PathQuery } from "./path.ts";
 import { checkPeer, type Peer, type PeerConfig, type WirePeer } from "./peer.ts";
 import { type PeerPolicies, planPolicies } from "./policy.ts";
 import { grpcCode, translateError } from "./translate-error.ts";
+import { TypedChannel } from "./typed-channel.ts";
 import { type PeerEvent, type RouteEvent, type WatchContext, watchPeerEvents, watchRouteEvents } from "./watch.ts";
 
 export interface ConnectOptions {
@@ -31,7 +32,7 @@ export interface ConnectOptions {
  * is sent. The daemon goes on advertising after this client, and its process, are gone.
  */
 export class GobgpClient {
-  readonly #channel: GrpcChannel;
+  readonly #channel: TypedChannel;
   readonly #dialect: Dialect;
   readonly #address: string;
   readonly #closing = new AbortController();
@@ -40,7 +41,7 @@ export class GobgpClient {
   readonly #random: () => number;
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(channel: GrpcChannel, dialect: Dialect, options: ConnectOptions & CheckedTimes) {
+  private constructor(channel: TypedChannel, dialect: Dialect, options: ConnectOptions & CheckedTimes) {
     this.#channel = channel;
     this.#dialect = dialect;
     this.#address = options.address;
@@ -58,7 +59,7 @@ export class GobgpClient {
     const times = checkTimes(check, options);
     const random = options.random ?? Math.random;
     const deadline = performance.now() + times.connectTimeoutMs;
-    const channel = new GrpcChannel(address);
+    const channel = new TypedChannel(address);
     try {
       for (let attempt = 1; ; attempt++) {
         options.signal?.throwIfAborted();
@@ -279,12 +280,12 @@ function checkTimes(check: Check, options: ConnectOptions): CheckedTimes {
 
 /** Each is loaded when it is tried: a version's messages take some MB of memory. */
 const DIALECTS = [
-  async (channel: GrpcChannel): Promise<Dialect> => (await import("./dialect-3.ts")).dialect3(channel),
-  async (channel: GrpcChannel): Promise<Dialect> => (await import("./dialect-4.ts")).dialect4(channel),
+  async (channel: TypedChannel): Promise<Dialect> => (await import("./dialect-3.ts")).dialect3(channel),
+  async (channel: TypedChannel): Promise<Dialect> => (await import("./dialect-4.ts")).dialect4(channel),
 ];
 
 /** A daemon of the other version answers "unimplemented": the service's name differs. */
-async function detect(channel: GrpcChannel, options: CallOptions): Promise<Dialect> {
+async function detect(channel: TypedChannel, options: CallOptions): Promise<Dialect> {
   for (const load of DIALECTS) {
     const dialect = await load(channel);
     try {

@@ -2,10 +2,11 @@ import { create, type DescMessage, fromBinary, type MessageInitShape } from "@bu
 import { type Any, anyPack } from "@bufbuild/protobuf/wkt";
 import type { Dialect, WatchMessage } from "./dialect.ts";
 import * as pb from "./gen/gobgp3_pb.js";
-import type { CallOptions, GrpcChannel } from "./grpc-channel.ts";
+import type { CallOptions } from "./grpc-channel.ts";
 import type { Prefix } from "./ip.ts";
 import type { Path, WirePath } from "./path.ts";
 import type { PolicyPlan, PolicyStatement, WireAttributes } from "./policy.ts";
+import type { TypedChannel } from "./typed-channel.ts";
 import { globalFromWire } from "./wire-global.ts";
 import { attributesOf, pathFromWire, type WireAttribute } from "./wire-path.ts";
 import { familyInit, isConfiguredAs, peerFromWire, peerInit, sessionFromWire } from "./wire-peer.ts";
@@ -13,7 +14,7 @@ import { familyInit, isConfiguredAs, peerFromWire, peerInit, sessionFromWire } f
 const api = pb.GobgpApi.method;
 
 /** GoBGP 3.x: NLRI and attributes inside `google.protobuf.Any`, enums from 0. */
-export function dialect3(channel: GrpcChannel): Dialect {
+export function dialect3(channel: TypedChannel): Dialect {
   return {
     name: "3.x",
     async getBgp(options) {

@@ -1,11 +1,12 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Dialect, WatchMessage } from "./dialect.ts";
 import * as pb from "./gen/gobgp4_pb.js";
-import type { CallOptions, GrpcChannel } from "./grpc-channel.ts";
+import type { CallOptions } from "./grpc-channel.ts";
 import type { Prefix } from "./ip.ts";
 import type { Path, WirePath } from "./path.ts";
 import type { Peer, PeerBfd, WirePeer } from "./peer.ts";
 import type { PolicyPlan, PolicyStatement, WireAttributes } from "./policy.ts";
+import type { TypedChannel } from "./typed-channel.ts";
 import { globalFromWire } from "./wire-global.ts";
 import { attributesOf, pathFromWire, type WireAttribute } from "./wire-path.ts";
 import { familyInit, isConfiguredAs, peerFromWire, peerInit, sessionFromWire } from "./wire-peer.ts";
@@ -14,7 +15,7 @@ const api = pb.GoBgpService.method;
 const adminUp = pb.PeerState_AdminState.UP;
 
 /** GoBGP 4.x: NLRI and attributes in `oneof`s, most enums from 1 because 0 is "unspecified". */
-export function dialect4(channel: GrpcChannel): Dialect {
+export function dialect4(channel: TypedChannel): Dialect {
   return {
     name: "4.x",
     async getBgp(options) {

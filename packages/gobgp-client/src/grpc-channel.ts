@@ -7,23 +7,7 @@ import {
   type OutgoingHttpHeaders,
 } from "node:http2";
 import { connect as connectSocket } from "node:net";
-import {
-  create,
-  type DescMessage,
-  fromBinary,
-  type MessageInitShape,
-  type MessageShape,
-  toBinary,
-} from "@bufbuild/protobuf";
 import { frame, Unframer } from "./grpc-frames.ts";
-
-/** What of a generated method this channel needs. */
-export interface Method<I extends DescMessage, O extends DescMessage> {
-  readonly name: string;
-  readonly parent: { readonly typeName: string };
-  readonly input: I;
-  readonly output: O;
-}
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
@@ -48,51 +32,52 @@ export class GrpcTransportError extends Error {
 }
 
 /** The bytes are not gRPC as this interface has it. */
-class GrpcFormatError extends Error {
+export class GrpcFormatError extends Error {
   override readonly name = "GrpcFormatError";
+}
+
+export interface ChannelOptions {
+  /** A longer answer is refused. gobgpd itself sends no message above the default, 256 MiB. */
+  readonly maxMessageBytes?: number;
 }
 
 /**
  * gRPC (unary and server streaming) over one HTTP/2 connection without TLS, opened at the first call and again after it
- * broke. It is this small because gobgpd needs no more, and a general client costs 12 MB more of resident memory.
+ * broke. Messages are bytes. It is this small because gobgpd and container runtimes need no more, and a general client
+ * costs 12 MB more of resident memory.
  * It sends no PINGs: grpc-go ends a connection whose client pings more than once in five minutes.
  */
 export class GrpcChannel {
   readonly #open: () => ClientHttp2Session;
+  readonly #maxMessageBytes: number;
   #session: ClientHttp2Session | undefined;
   #closed = false;
 
   /** @param address `host:port`, `[ipv6]:port` or `unix:///path`, as checked by `parseAddress`. */
-  constructor(address: GrpcAddress) {
+  constructor(address: GrpcAddress, { maxMessageBytes = 256 * 1024 * 1024 }: ChannelOptions = {}) {
+    this.#maxMessageBytes = maxMessageBytes;
     this.#open = () =>
       address.kind === "unix"
         ? connect("http://localhost", { createConnection: () => connectSocket(address.path) })
         : connect(`http://${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`);
   }
 
-  async unary<I extends DescMessage, O extends DescMessage>(
-    method: Method<I, O>,
-    input: MessageInitShape<I>,
-    options: CallOptions,
-  ): Promise<MessageShape<O>> {
-    let answer: MessageShape<O> | undefined;
-    for await (const message of this.stream(method, input, options)) answer = message;
-    if (answer === undefined) throw new GrpcFormatError(`${method.name}: OK without a message`);
+  /** @param path `/package.Service/Method` */
+  async unary(path: string, request: Uint8Array, options: CallOptions): Promise<Buffer> {
+    let answer: Buffer | undefined;
+    for await (const bytes of this.stream(path, request, options)) answer = bytes;
+    if (answer === undefined) throw new GrpcFormatError(`${path}: OK without a message`);
     return answer;
   }
 
   /** Ends when the server ends; throws the signal's reason when aborted. */
-  async *stream<I extends DescMessage, O extends DescMessage>(
-    method: Method<I, O>,
-    input: MessageInitShape<I>,
-    options: CallOptions,
-  ): AsyncGenerator<MessageShape<O>, void, undefined> {
+  async *stream(path: string, request: Uint8Array, options: CallOptions): AsyncGenerator<Buffer, void, undefined> {
     options.signal?.throwIfAborted();
     if (this.#closed) throw new GrpcTransportError("client is closed");
     const session = this.#connection();
     const stream = this.#request(session, {
       ":method": "POST",
-      ":path": `/${method.parent.typeName}/${method.name}`,
+      ":path": path,
       te: "trailers",
       "content-type": "application/grpc+proto",
       ...(options.timeoutMs === undefined ? {} : { "grpc-timeout": `${options.timeoutMs}m` }),
@@ -114,18 +99,16 @@ export class GrpcChannel {
             abort();
           }, options.timeoutMs);
     try {
-      stream.end(frame(toBinary(method.input, create(method.input, input))));
-      const unframer = new Unframer();
-      for await (const chunk of stream) {
-        for (const bytes of unframer.push(chunk)) yield decode(method, bytes);
-      }
+      stream.end(frame(request));
+      const unframer = new Unframer(this.#maxMessageBytes);
+      for await (const chunk of stream) yield* unframer.push(chunk);
       const { code, message } = status();
       if (code !== 0) throw new GrpcStatusError(code, message);
-      if (unframer.pending > 0) throw new GrpcFormatError(`${method.name}: ended inside a message`);
+      if (unframer.pending > 0) throw new GrpcFormatError(`${path}: ended inside a message`);
     } catch (error) {
       options.signal?.throwIfAborted();
       if (late) throw new GrpcTransportError(`no answer within ${options.timeoutMs} ms`);
-      if (error instanceof RangeError) throw new GrpcFormatError(`${method.name}: ${error.message}`, { cause: error });
+      if (error instanceof RangeError) throw new GrpcFormatError(`${path}: ${error.message}`, { cause: error });
       if (error instanceof GrpcStatusError || error instanceof GrpcFormatError || error instanceof GrpcTransportError) {
         throw error;
       }
@@ -229,17 +212,6 @@ function percentDecoded(text: string): string {
     return decodeURIComponent(text);
   } catch {
     return text;
-  }
-}
-
-function decode<I extends DescMessage, O extends DescMessage>(
-  method: Method<I, O>,
-  bytes: Uint8Array,
-): MessageShape<O> {
-  try {
-    return fromBinary(method.output, bytes);
-  } catch (error) {
-    throw new GrpcFormatError(`${method.name}: undecodable message`, { cause: error });
   }
 }
 

@@ -2,6 +2,8 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { frame, Unframer } from "./grpc-frames.ts";
 
+const LIMIT = 1_000;
+
 test("messages come out whole and in order, however the stream is cut", () => {
   fc.assert(
     fc.property(
@@ -9,7 +11,7 @@ test("messages come out whole and in order, however the stream is cut", () => {
       fc.array(fc.integer({ min: 1, max: 17 }), { minLength: 1, maxLength: 20 }),
       (messages, cuts) => {
         const stream = Buffer.concat(messages.map(frame));
-        const unframer = new Unframer();
+        const unframer = new Unframer(LIMIT);
         const out: Uint8Array[] = [];
         for (let at = 0, i = 0; at < stream.length; i++) {
           const next = at + (cuts[i % cuts.length] ?? 1);
@@ -24,9 +26,10 @@ test("messages come out whole and in order, however the stream is cut", () => {
 });
 
 test("a compressed or an absurdly long message is refused, half a one is seen as pending", () => {
-  expect(() => [...new Unframer().push(Buffer.from([1, 0, 0, 0, 0]))]).toThrow("compressed");
-  expect(() => [...new Unframer().push(Buffer.from([0, 255, 255, 255, 255]))]).toThrow("4294967295 bytes");
-  const unframer = new Unframer();
+  expect(() => [...new Unframer(LIMIT).push(Buffer.from([1, 0, 0, 0, 0]))]).toThrow("compressed");
+  expect(() => [...new Unframer(LIMIT).push(Buffer.from([0, 255, 255, 255, 255]))]).toThrow("4294967295 bytes");
+  expect(() => [...new Unframer(LIMIT).push(Buffer.from([0, 0, 0, 3, 0xe9]))]).toThrow("1001 bytes");
+  const unframer = new Unframer(LIMIT);
   expect([...unframer.push(Buffer.from([0, 0, 0, 0, 2, 7]))]).toEqual([]);
   expect(unframer.pending).toBe(6);
 });

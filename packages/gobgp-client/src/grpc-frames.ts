@@ -1,6 +1,3 @@
-/** gobgpd itself sends no message above this. */
-const maxMessageBytes = 256 * 1024 * 1024;
-
 /** Length-prefixed message of gRPC over HTTP/2: one byte of flags (compressed or not), four of length, the message. */
 export function frame(message: Uint8Array): Buffer {
   const framed = Buffer.allocUnsafe(5 + message.length);
@@ -12,10 +9,15 @@ export function frame(message: Uint8Array): Buffer {
 
 /** Cuts a byte stream, in whatever pieces it comes, into messages. */
 export class Unframer {
+  readonly #maxMessageBytes: number;
   #chunks: Buffer[] = [];
   #buffered = 0;
 
-  /** Yields each message that is complete now. Throws RangeError on a frame that cannot be one of gobgpd's. */
+  constructor(maxMessageBytes: number) {
+    this.#maxMessageBytes = maxMessageBytes;
+  }
+
+  /** Yields each message that is complete now. Throws RangeError on a compressed message, or one that is too long. */
   *push(chunk: Buffer): Generator<Buffer> {
     this.#chunks.push(chunk);
     this.#buffered += chunk.length;
@@ -25,7 +27,7 @@ export class Unframer {
       const header = this.#chunks[0] ?? Buffer.alloc(0);
       const length = header.readUInt32BE(1);
       if (header.readUInt8(0) !== 0) throw new RangeError("compressed message, although none was offered");
-      if (length > maxMessageBytes) throw new RangeError(`message of ${length} bytes`);
+      if (length > this.#maxMessageBytes) throw new RangeError(`message of ${length} bytes`);
       if (this.#buffered < 5 + length) return;
       if (header.length < 5 + length) this.#join();
       const whole = this.#chunks[0] ?? Buffer.alloc(0);
