@@ -33,6 +33,16 @@ function listenAddress(text: string): ListenAddress {
   return address;
 }
 
+/** The path of a unix socket, as a path or as Kubernetes writes it, `unix:///path`. */
+function socketPath(text: string): string {
+  const path = text.replace(/^unix:\/\//, "");
+  // Linux: sun_path holds 108 bytes with the terminating NUL.
+  if (!path.startsWith("/") || Buffer.byteLength(path) > 107) {
+    throw new InvalidArgumentError("write the absolute path of a socket, 107 bytes at most.");
+  }
+  return path;
+}
+
 /** A process that runs on a directory of manifests, or on the Kubernetes API. */
 function processCommand(program: Command, name: string, description: string): Command {
   return program
@@ -76,9 +86,10 @@ function program(): Command {
     await main(options);
   });
   processCommand(causeway, "node", "give the pods of this node their return path")
-    .requiredOption(
+    .option("--cri <socket>", "the container runtime's socket; without it the well-known ones are tried", socketPath)
+    .option(
       "--pod-namespaces <dir>",
-      "folder of files NAMESPACE_NAME, each holding the path of a pod's network namespace",
+      "folder of files NAMESPACE_NAME, each holding the path of a pod's network namespace, instead of the runtime",
     )
     .addOption(
       new Option("--node-name <name>", "with the Kubernetes API: only pods of this node are read").env("NODE_NAME"),

@@ -4,10 +4,16 @@ import type { Log } from "#shared/process/log.ts";
 import { codeOf } from "#shared/store/atomic-file.ts";
 import { readNetnsPath } from "./netns-identity.ts";
 
-/** Where the network namespaces of this node's pods are. */
+/** Where the network namespaces of this node's pods are. Pods are named `namespace/name`. */
 export interface PodNamespaces {
-  /** Paths of network namespaces by `namespace/name` of the pod, as they are now. */
+  /** The pods of this node, the same object while they are; undefined: not known yet. */
+  pods(): { has(pod: string): boolean } | undefined;
+  /** Whose network namespaces are of interest, from now on. */
+  want(pods: ReadonlySet<string>): void;
+  /** Paths of their network namespaces as far as they are known, the same object while they are; others may be among them. */
   list(): ReadonlyMap<string, string>;
+  /** Whether all that is wanted has been looked for. */
+  settled(): boolean;
   /** Entries that cannot be used, by their name, for people. */
   problems(): ReadonlyMap<string, string>;
   close(): void;
@@ -37,6 +43,17 @@ export class FolderNamespaces implements PodNamespaces {
 
   constructor(options: FolderNamespacesOptions) {
     this.#options = options;
+  }
+
+  pods(): ReadonlyMap<string, string> {
+    return this.list();
+  }
+
+  /** A folder costs the same however many of its files are of interest. */
+  want(): void {}
+
+  settled(): boolean {
+    return true;
   }
 
   list(): ReadonlyMap<string, string> {

@@ -38,7 +38,7 @@ export interface NodeStatus {
   /** Pods' networks that were put back after somebody else had changed them, since the start. */
   readonly repairs: number;
   readonly lastRepair?: { readonly pod: string; readonly at: string; readonly changes: number };
-  /** Entries of the folder of namespaces that cannot be used. */
+  /** Pods whose namespaces cannot be found, entries of the folder that cannot be used, a runtime that does not answer. */
   readonly problems: readonly string[];
 }
 
@@ -91,7 +91,9 @@ class NodeAgent implements RunningNodeAgent {
   readonly #changed = new Map<string, { readonly settings: boolean }>();
   /** What the objects want, until they change; and for which pods it was asked. */
   #desired: ReadonlyMap<string, PodNetwork> | undefined;
-  #desiredFor: ReadonlyMap<string, string> | undefined;
+  #desiredFor: ReturnType<PodNamespaces["pods"]>;
+  /** Where the pods' namespaces were at the last sweep. */
+  #sweptPaths: ReadonlyMap<string, string> | undefined;
   /** The same without instances that do not answer, until one more or less does. */
   #wanted: ReadonlyMap<string, PodNetwork> | undefined;
   /** The pods' kernels are others than those from which instances are asked. */
@@ -168,19 +170,24 @@ class NodeAgent implements RunningNodeAgent {
   /** @returns after how many milliseconds the next pod is due. */
   #converge(): number {
     const { clock } = this.#options;
-    const paths = this.#namespaces?.list();
-    if (this.#view === undefined || paths === undefined) return this.#lookMs;
-    if (paths !== this.#desiredFor) this.#desired = undefined;
-    this.#desiredFor = paths;
+    const here = this.#namespaces?.pods();
+    if (this.#view === undefined || this.#namespaces === undefined || here === undefined) return this.#lookMs;
+    if (here !== this.#desiredFor) this.#desired = undefined;
+    this.#desiredFor = here;
     if (this.#desired === undefined) {
-      this.#desired = desiredPodNetwork(this.#view, (pod) => paths.has(pod));
+      this.#desired = desiredPodNetwork(this.#view, (pod) => here.has(pod));
       this.#wanted = undefined;
       this.#earsChanged = true;
     }
+    // Those that were changed and are not selected any more are to be left as they were.
+    this.#namespaces.want(new Set([...this.#desired.keys(), ...this.#records.list().map(({ pod }) => pod)]));
+    const paths = this.#namespaces.list();
+    if (paths !== this.#sweptPaths) this.#wanted = undefined;
+    this.#sweptPaths = paths;
     if (this.#wanted === undefined || clock.nowMs() >= this.#nextSweepMs) this.#sweep(paths, this.#desired);
     else this.#lookAtChanged();
     this.#report();
-    this.#ready = true;
+    this.#ready ||= this.#namespaces.settled();
     return Math.max(1, this.#nextSweepMs - clock.nowMs());
   }
 

@@ -6,6 +6,12 @@ const CLONE_NEWNET = 0x40000000;
 const O_CLOEXEC = 0x80000;
 
 /**
+ * Where `net/…` is below. A container's /proc/sys is read-only; the host's /proc/sys/net, mounted elsewhere, can be
+ * written and shows no more than the settings of the network namespace of the thread that looks.
+ */
+const PROC_SYS = process.env.CAUSEWAY_PROC_SYS ?? "/proc/sys";
+
+/**
  * Runs a synchronous function with the calling thread in the network namespace at `path` ("/run/netns/x",
  * "/proc/PID/ns/net"), then returns. Sockets opened meanwhile stay in that namespace, and /proc/sys/net shows it,
  * because the kernel looks at the calling thread. Without a path the function runs where the thread is.
@@ -72,10 +78,10 @@ function sysctl<T>(netns: string | undefined, key: string, use: (file: string) =
   }
   return withNetns(netns, () => {
     try {
-      return use(`/proc/sys/${key}`);
+      return use(`${PROC_SYS}/${key}`);
     } catch (cause) {
       const code = cause instanceof Error && "code" in cause ? String(cause.code) : "EIO";
-      throw kernelErrorFromCode(code, object, "", "write access to /proc/sys and CAP_NET_ADMIN", { cause });
+      throw kernelErrorFromCode(code, object, "", `write access to ${PROC_SYS} and CAP_NET_ADMIN`, { cause });
     }
   });
 }
