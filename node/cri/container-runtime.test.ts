@@ -28,7 +28,7 @@ test.each<[RuntimeShape, number]>([
   ["containerd", 1],
   ["cri-o", 1],
   ["cri-o without infra", 1],
-  ["cri-o before 1.33", 3],
+  ["older cri-o", 3],
 ])("%s: sandboxes that are ready, and the namespace of one, in %i questions", async (shape, questions) => {
   double.shape = shape;
   expect(await runtime.readySandboxes()).toEqual([{ id: "a1", pod: "ns/a", createdAtNs: 1_000_000n }]);

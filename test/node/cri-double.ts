@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { bytesField, fieldsOf, varintField } from "../../node/cri/protobuf-fields.ts";
 
 /** How a runtime tells where a sandbox's network namespace is: docs/decisions/026. */
-export type RuntimeShape = "containerd" | "cri-o" | "cri-o without infra" | "cri-o before 1.33";
+export type RuntimeShape = "containerd" | "cri-o" | "cri-o without infra" | "older cri-o";
 
 export interface DoubleSandbox {
   readonly id: string;
@@ -194,7 +194,7 @@ export class CriDouble {
         return JSON.stringify({ image: "pause:3.10", pid: 7, runtimeSpec });
       case "cri-o without infra":
         return JSON.stringify({ runtimeSpec });
-      case "cri-o before 1.33":
+      case "older cri-o":
         return "{}";
     }
   }

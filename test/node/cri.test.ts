@@ -93,7 +93,7 @@ afterAll(async () => {
   removeNetwork();
 });
 
-test.each<RuntimeShape>(["containerd", "cri-o", "cri-o before 1.33"])(
+test.each<RuntimeShape>(["containerd", "cri-o", "older cri-o"])(
   "%s: a selected pod gets its return path, of no other pod is anything asked; deselected, all is as before",
   async (shape) => {
     runtime.shape = shape;
