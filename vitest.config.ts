@@ -15,7 +15,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: [
-            "{cli,controller,frontend,lab,node,proxy,shared,scripts}/**/*.test.ts",
+            "{cli,controller,discovery,frontend,lab,node,proxy,shared,scripts}/**/*.test.ts",
             "packages/*/src/**/*.test.ts",
           ],
           testTimeout: 20_000,

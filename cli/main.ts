@@ -19,6 +19,10 @@ function namespacedName(text: string): NamespacedName {
   return { namespace, name };
 }
 
+function namespacedNames(text: string, before: readonly NamespacedName[] = []): readonly NamespacedName[] {
+  return [...before, namespacedName(text)];
+}
+
 function milliseconds(text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 0 || value > 600_000) {
@@ -96,6 +100,14 @@ function program(): Command {
     )
     .action(async (options) => {
       const { main } = await import("../node/main.ts");
+      await main(options);
+    });
+
+  processCommand(causeway, "discovery", "hear the DDS participants of several networks")
+    .requiredOption("--pod <namespace/name>", "the Pod that this runs in", namespacedName)
+    .option("--only <namespace/name...>", "only these DiscoveryDomains", namespacedNames)
+    .action(async (options) => {
+      const { main } = await import("../discovery/main.ts");
       await main(options);
     });
 

@@ -27,6 +27,7 @@ const SLIPS: Readonly<Record<string, (item: unknown, list: unknown) => boolean>>
   "AddressPool spec.addresses[]": (_, list) => Array.isArray(list) && list.some((block) => String(block).includes("-")),
   "FlowRoute spec.match.destinationPorts[]": runsBackwards,
   "FlowRoute spec.match.sourcePorts[]": runsBackwards,
+  "DiscoveryDomain spec.domains[]": runsBackwards,
 };
 
 function runsBackwards(range: unknown): boolean {
@@ -67,6 +68,7 @@ const least = {
   BgpPeer: { address: "192.0.2.1", asn: 1, localAsn: 2, password: { secretRef: { name: "s" } } },
   FlowRoute: { parentRefs: [{ name: "gw" }], backendRefs: [{ name: "web" }] },
   HealthCheck: { targetRefs: [{ name: "web" }] },
+  DiscoveryDomain: { networks: [{ network: "n", interface: "a" }] },
 };
 
 const valid = validManifests("lab").flatMap(ours);
@@ -115,6 +117,7 @@ describe("agreement with the schemas that the product parses with", () => {
     expect(slipped).toEqual([
       'AddressPool: spec.addresses[1] is "198.51.100.70-198.51.100.64"',
       'FlowRoute: spec.match.destinationPorts[0] is "5999-5000"',
+      'DiscoveryDomain: spec.domains[1] is "19-10"',
     ]);
   });
 
@@ -133,6 +136,7 @@ describe("agreement with the schemas that the product parses with", () => {
           match: { destinationPorts: ["9-1"], sourcePorts: ["9-1"] },
         },
       ],
+      "a range of domains that runs backwards": ["DiscoveryDomain", { ...least.DiscoveryDomain, domains: ["9-1"] }],
     };
     const documented = refusedInStatus();
     expect(new Set(documented.map(({ what }) => what))).toEqual(new Set(Object.keys(examples)));

@@ -52,6 +52,16 @@ const PREFIX: Additions[string] = {
   ],
 };
 
+const IP_ADDRESS: Additions[string] = {
+  keywords: { maxLength: 45 },
+  rules: [
+    {
+      rule: `isIP(self) && ${NOT_DEPRECATED}`,
+      message: "must be an IP address, for example 192.0.2.1 or 2001:db8::1",
+    },
+  ],
+};
+
 /** 0 to 65535, leading zeros allowed, at most five digits. */
 const PORT_PATTERN = "([0-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
 
@@ -59,6 +69,14 @@ const PORTS: Additions[string] = {
   keywords: { minimum: 0, maximum: 65_535, maxLength: 11, pattern: `^${PORT_PATTERN}(-${PORT_PATTERN})?$` },
   // Before maxLength counts for it, an int-or-string is estimated at the size of a whole request: no rule is cheap enough.
   slips: ["a range of ports that runs backwards"],
+};
+
+/** 0 to 232, leading zeros allowed, at most five digits. */
+const DOMAIN_PATTERN = "0{0,2}([01]?[0-9]{1,2}|2[0-2][0-9]|23[0-2])";
+
+const DOMAINS: Additions[string] = {
+  keywords: { minimum: 0, maximum: 232, maxLength: 11, pattern: `^${DOMAIN_PATTERN}(-${DOMAIN_PATTERN})?$` },
+  slips: ["a range of domains that runs backwards"],
 };
 
 const INTERFACE: Additions[string] = { keywords: { maxLength: 15 } };
@@ -101,7 +119,7 @@ export const STRICTER = [
 ] as const;
 
 export const CRD_METADATA: Readonly<
-  Record<"GatewayParameters" | "AddressPool" | "BgpPeer" | "FlowRoute" | "HealthCheck", CrdMetadata>
+  Record<"GatewayParameters" | "AddressPool" | "BgpPeer" | "FlowRoute" | "HealthCheck" | "DiscoveryDomain", CrdMetadata>
 > = {
   GatewayParameters: {
     description: "How a Gateway's instances are attached and how they forward.",
@@ -236,15 +254,7 @@ export const CRD_METADATA: Readonly<
           },
         ],
       },
-      "spec.address": {
-        keywords: { maxLength: 45 },
-        rules: [
-          {
-            rule: `isIP(self) && ${NOT_DEPRECATED}`,
-            message: "must be an IP address, for example 192.0.2.1 or 2001:db8::1",
-          },
-        ],
-      },
+      "spec.address": IP_ADDRESS,
       "spec.interface": INTERFACE,
       "spec.advertise.communities[]": {
         keywords: { maxLength: 11 },
@@ -359,6 +369,46 @@ export const CRD_METADATA: Readonly<
       ...conditionsAt("status.conditions"),
       "status.instances": { keywords: { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"] } },
       "status.instances[].targets[].since": { keywords: { format: "date-time" } },
+    },
+  },
+  DiscoveryDomain: {
+    description: "DDS participants that are introduced to each other across networks.",
+    shortName: "ddom",
+    columns: [
+      { name: "Domains", type: "string", jsonPath: ".spec.domains" },
+      {
+        name: "State",
+        type: "string",
+        jsonPath: ".status.instances[*].state",
+        description: "State of the first relay; status.instances holds all of them.",
+      },
+      {
+        name: "Participants",
+        type: "integer",
+        jsonPath: ".status.instances[*].participants",
+        description: "Participants that the first relay has heard.",
+      },
+      AGE,
+      { name: "Networks", type: "string", jsonPath: ".spec.networks[*].network", priority: 1 },
+      { name: "Message", type: "string", jsonPath: ".status.instances[*].message", priority: 1 },
+    ],
+    additions: {
+      "spec.domains[]": DOMAINS,
+      "spec.networks": {
+        ...BY_INTERFACE,
+        rules: [
+          {
+            rule: "self.all(n, self.filter(m, m.interface == n.interface).size() == 1)",
+            message: "an interface is used by two networks; each needs its own interface",
+            reason: "FieldValueDuplicate",
+          },
+        ],
+      },
+      "spec.networks[].interface": INTERFACE,
+      "spec.listenAddresses[]": IP_ADDRESS,
+      "spec.allowedSources[]": PREFIX,
+      ...conditionsAt("status.conditions"),
+      "status.instances": { keywords: { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"] } },
     },
   },
 };

@@ -21,6 +21,7 @@ export const CRD_KINDS = [
   "BgpPeer",
   "FlowRoute",
   "HealthCheck",
+  "DiscoveryDomain",
 ] as const satisfies CrdKind[];
 
 /** The structural schema of one of our kinds. */

@@ -42,6 +42,14 @@ export const nameField = z
     "must be lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit",
   );
 
+/** A NetworkAttachmentDefinition, of the object's own namespace when none is named. */
+export const networkNameField = z
+  .string()
+  .regex(
+    /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/,
+    "must be [namespace/]name of a NetworkAttachmentDefinition",
+  );
+
 /** A Linux network interface name (IFNAMSIZ is 16 with the terminator). */
 export const interfaceField = z.string().regex(/^[^\s/:"\\]{1,15}$/, "must be an interface name of 1 to 15 characters");
 
@@ -49,19 +57,25 @@ export const portField = z.int().min(1).max(65535);
 export const asnField = z.int().min(1).max(4_294_967_294);
 export const weightField = z.int().min(0).max(1_000_000);
 
-/** One port, or an inclusive range `from-to`. */
-export interface PortRange {
+/** One number, or an inclusive range `from-to`. */
+interface NumberRange {
   readonly from: number;
   readonly to: number;
 }
-export const portRangeField = z.union([z.int(), z.string()]).transform((input, context): PortRange => {
-  const match = /^([0-9]{1,5})(?:-([0-9]{1,5}))?$/.exec(String(input));
-  const from = Number(match?.[1]);
-  const to = Number(match?.[2] ?? match?.[1]);
-  if (match !== null && from <= to && to <= 65535) return { from, to };
-  context.addIssue({
-    code: "custom",
-    message: `${JSON.stringify(input)} is not a port (0 to 65535) or a range of ports (for example 5000-5999)`,
+
+function rangeField(largest: number, wanted: string) {
+  return z.union([z.int(), z.string()]).transform((input, context): NumberRange => {
+    const match = /^([0-9]{1,5})(?:-([0-9]{1,5}))?$/.exec(String(input));
+    const from = Number(match?.[1]);
+    const to = Number(match?.[2] ?? match?.[1]);
+    if (match !== null && from <= to && to <= largest) return { from, to };
+    context.addIssue({ code: "custom", message: `${JSON.stringify(input)} is not ${wanted}` });
+    return z.NEVER;
   });
-  return z.NEVER;
-});
+}
+
+/** One port, or an inclusive range `from-to`. */
+export type PortRange = NumberRange;
+export const portRangeField = rangeField(65_535, "a port (0 to 65535) or a range of ports (for example 5000-5999)");
+/** One DDS domain id, or an inclusive range `from-to`. */
+export const domainRangeField = rangeField(232, "a domain id (0 to 232) or a range of them (for example 10-19)");

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { interfaceField, nameField } from "./fields.ts";
+import { interfaceField, nameField, networkNameField } from "./fields.ts";
 import { conditionSchema, namespacedMetaSchema } from "./meta.ts";
 import { API_VERSION } from "./names.ts";
 
@@ -15,13 +15,6 @@ export const tableSizeField = z
   .min(7)
   .max(65_537)
   .refine(isPrime, "must be a prime number, for example 251, 997 or 9973");
-
-const networkNameField = z
-  .string()
-  .regex(
-    /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/,
-    "must be [namespace/]name of a NetworkAttachmentDefinition",
-  );
 
 /** `causeway.dev/v1alpha1 GatewayParameters`: how a Gateway's instances are attached and how they forward. */
 export const gatewayParametersSchema = z.strictObject({

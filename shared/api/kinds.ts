@@ -2,6 +2,7 @@ import type { z } from "zod";
 import { addressPoolSchema } from "./address-pool.ts";
 import { bgpPeerSchema } from "./bgp-peer.ts";
 import { endpointSliceSchema, namespaceSchema, podSchema, secretSchema, serviceSchema } from "./core.ts";
+import { discoveryDomainSchema } from "./discovery-domain.ts";
 import { gatewayClassSchema, gatewaySchema } from "./gateway.ts";
 import { gatewayParametersSchema } from "./gateway-parameters.ts";
 import { healthCheckSchema } from "./health-check.ts";
@@ -24,6 +25,7 @@ export const KINDS = {
   BgpPeer: { schema: bgpPeerSchema, plural: "bgppeers", namespaced: true },
   FlowRoute: { schema: flowRouteSchema, plural: "flowroutes", namespaced: true },
   HealthCheck: { schema: healthCheckSchema, plural: "healthchecks", namespaced: true },
+  DiscoveryDomain: { schema: discoveryDomainSchema, plural: "discoverydomains", namespaced: true },
 } as const;
 
 export type Kind = keyof typeof KINDS;

@@ -44,6 +44,7 @@ function emptyMaps(): Maps {
     AddressPool: new KindIndex(),
     BgpPeer: new KindIndex(),
     HealthCheck: new KindIndex(),
+    DiscoveryDomain: new KindIndex(),
     FlowRoute: new KindIndex(),
   };
 }

@@ -1,0 +1,68 @@
+import { isDeepStrictEqual } from "node:util";
+import type { DiscoveryDomain } from "#shared/api/discovery-domain.ts";
+import { ConvergeLoop } from "#shared/process/converge-loop.ts";
+import type { Log } from "#shared/process/log.ts";
+import { pause } from "#shared/process/pause.ts";
+import { type ObjectStore, type ObjectView, type StatusOf, StoreNotFoundError } from "#shared/store/object-store.ts";
+
+/** Statuses are written at most once in this time. */
+const QUIET_MS = 1_000;
+
+type InstanceEntry = NonNullable<DiscoveryDomain["status"]>["instances"][number];
+
+export interface DomainReporterOptions {
+  readonly store: ObjectStore;
+  readonly view: ObjectView;
+  readonly pod: { readonly namespace: string; readonly name: string };
+  /** What this relay says of an object; undefined: nothing. */
+  readonly entryOf: (object: DiscoveryDomain) => Omit<InstanceEntry, "name"> | undefined;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+/** Writes what this relay sees into the statuses of the DiscoveryDomains; nothing is written twice. */
+export class DomainReporter {
+  readonly #options: DomainReporterOptions;
+  readonly #loop: ConvergeLoop;
+  /** By name and uid of the object: one that was made anew has no status. */
+  readonly #written = new Map<string, StatusOf>();
+  readonly done: Promise<void>;
+
+  constructor(options: DomainReporterOptions) {
+    this.#options = options;
+    const { log, signal } = options;
+    this.#loop = new ConvergeLoop({ name: "domain status", converge: () => this.#write(), log, signal });
+    this.done = this.#loop.run();
+  }
+
+  /** Something may have changed. */
+  touch(): void {
+    this.#loop.wake();
+  }
+
+  async #write(): Promise<undefined> {
+    const { entryOf, pod, signal, view } = this.#options;
+    for (const object of view.list("DiscoveryDomain")) {
+      const { namespace, name, uid } = object.metadata;
+      const entry = entryOf(object);
+      const key = `${namespace}/${name} ${uid}`;
+      const status = { instances: entry === undefined ? [] : [{ name: pod.name, ...entry }] };
+      if (isDeepStrictEqual(this.#written.get(key), status)) continue;
+      await this.#apply(namespace, name, status);
+      this.#written.set(key, status);
+    }
+    await pause(QUIET_MS, signal);
+    return undefined;
+  }
+
+  async #apply(namespace: string, name: string, status: StatusOf): Promise<void> {
+    const { pod, store } = this.#options;
+    try {
+      const ref = { kind: "DiscoveryDomain", namespace, name } as const;
+      await store.applyStatus(ref, status, { fieldManager: `discovery-${pod.name}` });
+    } catch (error) {
+      // It went while we were writing; the watch tells of it.
+      if (!(error instanceof StoreNotFoundError)) throw error;
+    }
+  }
+}

@@ -1,0 +1,30 @@
+import { type ProcessOptions, runProcess } from "#shared/process/process.ts";
+import { discoveryMetrics } from "./metrics.ts";
+import { runDiscovery } from "./run-discovery.ts";
+
+export interface DiscoveryMainOptions extends ProcessOptions {
+  /** The pod that this runs in. */
+  readonly pod: { readonly namespace: string; readonly name: string };
+  /** Only these DiscoveryDomains. */
+  readonly only?: readonly { readonly namespace: string; readonly name: string }[];
+}
+
+export function main(options: DiscoveryMainOptions): Promise<void> {
+  const { pod, only = [] } = options;
+  return runProcess("discovery", options, async ({ store, log, signal }) => {
+    const discovery = await runDiscovery({
+      store,
+      log,
+      signal,
+      pod,
+      only: only.map(({ namespace, name }) => `${namespace}/${name}`),
+      nowMs: () => performance.now(),
+    });
+    return {
+      ready: () => discovery.ready(),
+      status: () => discovery.status(),
+      metrics: () => discoveryMetrics(discovery.status()),
+      done: discovery.done,
+    };
+  });
+}

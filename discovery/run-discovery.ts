@@ -1,0 +1,183 @@
+import type { DiscoveryDomain } from "#shared/api/discovery-domain.ts";
+import type { ObjectRef } from "#shared/api/kinds.ts";
+import { ConvergeLoop } from "#shared/process/converge-loop.ts";
+import type { Log } from "#shared/process/log.ts";
+import type { ObjectStore, ObjectView } from "#shared/store/object-store.ts";
+import { DomainRuntime, type DomainStatus } from "./domain/domain-runtime.ts";
+import { logParticipants } from "./domain/log-participants.ts";
+import { DomainReporter } from "./domain-reporter.ts";
+import { localInterfaces } from "./network-interfaces.ts";
+import { PodAddresses } from "./pods/pod-addresses.ts";
+
+export interface DiscoveryOptions {
+  readonly store: ObjectStore;
+  /** The pod that this runs in: names its entry in statuses. */
+  readonly pod: { readonly namespace: string; readonly name: string };
+  /** Only these DiscoveryDomains, `namespace/name`; all when empty. */
+  readonly only: readonly string[];
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  /** Monotonic. */
+  readonly nowMs: () => number;
+}
+
+export interface DiscoveryStatus {
+  readonly domains: readonly (DomainStatus & { readonly domain: string })[];
+}
+
+export interface RunningDiscovery {
+  readonly done: Promise<void>;
+  /** True once every DiscoveryDomain listens. */
+  ready(): boolean;
+  status(): DiscoveryStatus;
+}
+
+/** How often interfaces and leases are looked at. */
+const LOOK_MS = 1_000;
+
+/** Turns DiscoveryDomains into relays. */
+export async function runDiscovery(options: DiscoveryOptions): Promise<RunningDiscovery> {
+  const discovery = new Discovery(options);
+  await discovery.start();
+  return discovery;
+}
+
+/** Why an object is not served here; none: it is. */
+type Refused = ReadonlyMap<string, string>;
+
+class Discovery implements RunningDiscovery {
+  readonly #options: DiscoveryOptions;
+  readonly #pods = new PodAddresses();
+  readonly #runtimes = new Map<string, DomainRuntime>();
+  #refused: Refused = new Map();
+  #view: ObjectView | undefined;
+  #converged = false;
+  #reporter: DomainReporter | undefined;
+  done: Promise<void> = Promise.resolve();
+
+  constructor(options: DiscoveryOptions) {
+    this.#options = options;
+  }
+
+  ready(): boolean {
+    return this.#converged && [...this.#runtimes.values()].every((runtime) => runtime.listens());
+  }
+
+  status(): DiscoveryStatus {
+    return {
+      domains: [...this.#runtimes]
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([domain, runtime]) => ({ domain, ...runtime.status() })),
+    };
+  }
+
+  async start(): Promise<void> {
+    const { store, pod, log, signal } = this.#options;
+    const loop = new ConvergeLoop({ name: "discovery", converge: async () => this.#converge(), log, signal });
+    const view = await store.watch(
+      [{ kind: "DiscoveryDomain" }, { kind: "Pod" }],
+      (ref) => {
+        // At once: peers are to forget a pod's participants before they miss them.
+        if (ref.kind === "Pod") this.#seePod(ref);
+        else loop.wake();
+      },
+      signal,
+    );
+    this.#view = view;
+    for (const { metadata } of view.list("Pod")) this.#seePod({ kind: "Pod", ...metadata });
+    const ended = new AbortController();
+    const reporter = new DomainReporter({
+      store,
+      view,
+      pod,
+      entryOf: (object) => this.#entryOf(object),
+      log,
+      signal: ended.signal,
+    });
+    this.#reporter = reporter;
+    this.done = loop.run().then(async () => {
+      for (const runtime of this.#runtimes.values()) runtime.close();
+      this.#runtimes.clear();
+      ended.abort();
+      await reporter.done;
+    });
+  }
+
+  #seePod({ namespace, name }: Pick<ObjectRef, "kind" | "namespace" | "name">): void {
+    const key = `${namespace}/${name}`;
+    const hasEnded = this.#pods.see(key, this.#view?.get("Pod", namespace, name));
+    for (const runtime of this.#runtimes.values()) {
+      if (hasEnded) runtime.podEnded(key);
+      runtime.podsChanged();
+    }
+  }
+
+  /** @returns when to look again. */
+  #converge(): number {
+    const { log, nowMs, only } = this.#options;
+    const interfaces = localInterfaces();
+    const objects = (this.#view?.list("DiscoveryDomain") ?? []).filter(
+      ({ metadata }) => only.length === 0 || only.includes(`${metadata.namespace}/${metadata.name}`),
+    );
+    const { served, refused } = withoutConflicts(objects);
+    this.#refused = refused;
+    for (const [key, runtime] of this.#runtimes) {
+      if (served.has(key)) continue;
+      runtime.close();
+      this.#runtimes.delete(key);
+      log.info({ domain: key }, "no longer served");
+    }
+    for (const [key, object] of served) {
+      const known = this.#runtimes.get(key);
+      if (known !== undefined) known.update(object, interfaces);
+      else {
+        const runtime = new DomainRuntime({ object, interfaces, owners: this.#pods, log, nowMs });
+        runtime.subscribe(logParticipants(log, key));
+        runtime.subscribe(() => this.#reporter?.touch());
+        this.#runtimes.set(key, runtime);
+        log.info({ domain: key }, "served");
+      }
+    }
+    for (const runtime of this.#runtimes.values()) runtime.tick();
+    this.#converged = true;
+    this.#reporter?.touch();
+    return LOOK_MS;
+  }
+
+  #entryOf({ metadata }: DiscoveryDomain) {
+    const key = `${metadata.namespace}/${metadata.name}`;
+    const message = this.#refused.get(key);
+    if (message !== undefined) return { state: "Refused", participants: 0, message };
+    const status = this.#runtimes.get(key)?.status();
+    if (status === undefined) return undefined;
+    const { participants, problems } = status;
+    return {
+      state: problems.length === 0 ? "Listening" : "Partial",
+      participants: participants.length,
+      ...(problems.length === 0 ? {} : { message: problems.slice(0, 8).join("; ") }),
+    };
+  }
+}
+
+/** Two objects cannot listen at one port: the older one has the domain, of two of one age the first by name. */
+function withoutConflicts(objects: readonly DiscoveryDomain[]) {
+  const served = new Map<string, DiscoveryDomain>();
+  const refused = new Map<string, string>();
+  const owners = new Map<number, string>();
+  const ageOf = ({ metadata }: DiscoveryDomain): string => metadata.creationTimestamp ?? "";
+  const byAge = [...objects].sort((a, b) => (ageOf(a) < ageOf(b) ? -1 : ageOf(a) > ageOf(b) ? 1 : 0));
+  for (const object of byAge) {
+    const key = `${object.metadata.namespace}/${object.metadata.name}`;
+    const domains = object.spec.domains.flatMap(({ from, to }) =>
+      Array.from({ length: to - from + 1 }, (_, at) => from + at),
+    );
+    const taken = domains.find((domain) => owners.has(domain));
+    if (taken !== undefined) {
+      refused.set(key, `spec.domains: domain ${taken} is served for ${owners.get(taken)} already; take it out of one`);
+      continue;
+    }
+    for (const domain of domains) owners.set(domain, key);
+    served.set(key, object);
+  }
+  return { served, refused };
+}

@@ -1,0 +1,118 @@
+import { z } from "zod";
+import { cidrField, domainRangeField, interfaceField, ipField, networkNameField } from "./fields.ts";
+import { conditionSchema, namespacedMetaSchema } from "./meta.ts";
+import { API_VERSION } from "./names.ts";
+
+/** `causeway.dev/v1alpha1 DiscoveryDomain`: DDS participants of several networks. */
+export const discoveryDomainSchema = z.strictObject({
+  apiVersion: z.literal(API_VERSION),
+  kind: z.literal("DiscoveryDomain"),
+  metadata: namespacedMetaSchema,
+  spec: z
+    .strictObject({
+      domains: z
+        .array(domainRangeField)
+        .min(1)
+        .max(32)
+        .prefault([0])
+        .describe("DDS domain ids, single or as ranges such as 10-19. Participants of different ones never meet."),
+      tags: z
+        .array(z.string().max(256))
+        .min(1)
+        .max(64)
+        .optional()
+        .describe(
+          "Domain tags that are served; the empty one is that of participants without a tag. All when absent. " +
+            "Participants of different tags never meet.",
+        ),
+      networks: z
+        .array(
+          z.strictObject({
+            network: networkNameField.describe("[namespace/]name of a NetworkAttachmentDefinition."),
+            interface: interfaceField.describe("The relay's interface on the network, one for each network."),
+            multicast: z
+              .enum(["Join", "Off"])
+              .default("Join")
+              .describe(
+                "Join: announcements that participants send by multicast are heard, so that they need no configuration. " +
+                  "Off: only what is sent to the relay's address.",
+              ),
+          }),
+        )
+        .min(1)
+        .max(16)
+        .superRefine((networks, context) => {
+          for (const [index, { interface: device }] of networks.entries()) {
+            if (networks.findIndex((other) => other.interface === device) === index) continue;
+            const message = `${JSON.stringify(device)} is already used by another network; each needs its own interface`;
+            context.addIssue({ code: "custom", path: [index, "interface"], message });
+          }
+        })
+        .describe("Networks that the relay is attached to."),
+      listenAddresses: z
+        .array(ipField)
+        .max(16)
+        .default([])
+        .describe("Addresses of the relay to listen at, on port 7400 + 250 times the domain id; all when empty."),
+      allowedSources: z
+        .array(cidrField)
+        .min(1)
+        .max(64)
+        .optional()
+        .describe(
+          "Prefixes that participants may have addresses of, for what is heard and for what is sent. " +
+            "Those of the networks' interfaces when absent.",
+        ),
+      limits: z
+        .strictObject({
+          participants: z.int().min(1).max(10_000).default(1_000).describe("Participants that are known at once."),
+          participantsPerAddress: z
+            .int()
+            .min(1)
+            .max(10_000)
+            .default(120)
+            .describe("Participants that are known at once of one address."),
+          announcementOctets: z
+            .int()
+            .min(512)
+            .max(65_507)
+            .default(16_384)
+            .describe("Longest announcement that is taken."),
+          datagramsPerSecond: z
+            .int()
+            .min(100)
+            .max(1_000_000)
+            .default(20_000)
+            .describe("Datagrams that are looked at, from all addresses without a participant together."),
+          datagramsPerSecondPerSource: z
+            .int()
+            .min(1)
+            .max(1_000_000)
+            .default(1_000)
+            .describe("Datagrams that are looked at, from one address."),
+        })
+        .prefault({})
+        .describe("What is more is dropped and counted."),
+    })
+    .describe("Which participants are introduced to each other, and where they are heard."),
+  status: z
+    .looseObject({
+      conditions: z.array(conditionSchema).default([]).describe("Not written yet."),
+      instances: z
+        .array(
+          z.looseObject({
+            name: z.string().describe("Pod of the relay."),
+            state: z
+              .string()
+              .describe("Listening; Partial, when it cannot listen everywhere; Refused, with the reason."),
+            participants: z.int().describe("Participants that the relay has heard itself."),
+            message: z.string().optional().describe("What is wrong, with the field and what to do."),
+          }),
+        )
+        .default([])
+        .describe("What every relay sees."),
+    })
+    .optional()
+    .describe("Written by the relays."),
+});
+export type DiscoveryDomain = z.infer<typeof discoveryDomainSchema>;
