@@ -77,10 +77,16 @@ function program(): Command {
     .description("Services on the secondary networks of Kubernetes pods.")
     .showHelpAfterError("(causeway --help lists the commands)");
 
-  processCommand(causeway, "controller", "allocate VIPs, publish EndpointSlices and status").action(async (options) => {
-    const { main } = await import("../controller/main.ts");
-    await main(options);
-  });
+  processCommand(causeway, "controller", "allocate VIPs, publish EndpointSlices and status, run gateway instances")
+    .addOption(
+      new Option("--image <image>", "with the Kubernetes API: image of the gateway instances that it is to run").env(
+        "CAUSEWAY_IMAGE",
+      ),
+    )
+    .action(async (options) => {
+      const { main } = await import("../controller/main.ts");
+      await main(options);
+    });
   instanceCommand(causeway, "proxy", "program the kernel of one gateway instance").action(async (options) => {
     const { main } = await import("../proxy/main.ts");
     await main(options);

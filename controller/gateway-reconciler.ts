@@ -19,6 +19,7 @@ import {
   poolStatus,
   routeStatus,
 } from "./gateway-status.ts";
+import type { InstanceReconciler } from "./instances/instance-reconciler.ts";
 import { type AddressPlan, type GatewayAddresses, gatewayKey, planAddresses } from "./plan-addresses.ts";
 import type { Problem } from "./problem.ts";
 import type { StatusWriter } from "./status-writer.ts";
@@ -60,6 +61,7 @@ export class GatewayReconciler {
   readonly #view: ObjectView;
   readonly #writer: StatusWriter;
   readonly #log: Log;
+  readonly #instances: InstanceReconciler | undefined;
   /** What each Gateway was given; its status says the same as soon as the store has caught up. */
   #ledger: ReadonlyMap<string, { readonly uid: string; readonly addresses: readonly Ip[] }> = new Map();
   readonly #instancePods = new Set<string>();
@@ -67,7 +69,9 @@ export class GatewayReconciler {
   #summaries: readonly GatewaySummary[] = [];
   #problems: readonly Problem[] = [];
 
-  constructor(view: ObjectView, writer: StatusWriter, log: Log) {
+  /** @param instances Undefined: somebody else runs instances. */
+  constructor(view: ObjectView, writer: StatusWriter, log: Log, instances?: InstanceReconciler) {
+    this.#instances = instances;
     this.#view = view;
     this.#writer = writer;
     this.#log = log;
@@ -102,8 +106,12 @@ export class GatewayReconciler {
     const attachments = attach(this.#view);
     this.#forwarding.refresh(attachments, this.#view.list("EndpointSlice"));
     const plan = this.#plan(attachments);
-    const writes = [...this.#gatewayWrites(attachments, plan), ...this.#otherWrites(attachments, plan)];
-    const failures: unknown[] = [];
+    const made = await this.#instances?.reconcile(attachments.gateways, plan);
+    const failures: unknown[] = [...(made?.failures ?? [])];
+    const writes = [
+      ...this.#gatewayWrites(attachments, plan, made?.conditions ?? new Map()),
+      ...this.#otherWrites(attachments, plan),
+    ];
     for (const { ref, status, current } of writes) {
       try {
         await this.#writer.write(ref, status, current);
@@ -112,7 +120,7 @@ export class GatewayReconciler {
         failures.push(new Error(`writing the status of ${describeRef(ref)}`, { cause: error }));
       }
     }
-    if (failures.length > 0) throw new AggregateError(failures, `${failures.length} statuses could not be written`);
+    if (failures.length > 0) throw new AggregateError(failures, `${failures.length} objects could not be written`);
   }
 
   #plan({ gateways }: Attachments): AddressPlan {
@@ -140,7 +148,11 @@ export class GatewayReconciler {
     return plan;
   }
 
-  #gatewayWrites(attachments: Attachments, plan: AddressPlan): readonly Write[] {
+  #gatewayWrites(
+    attachments: Attachments,
+    plan: AddressPlan,
+    deployed: ReadonlyMap<string, Condition>,
+  ): readonly Write[] {
     const instances = instancesByGateway(this.#view);
     const summaries: GatewaySummary[] = [];
     const problems: Problem[] = [];
@@ -152,11 +164,12 @@ export class GatewayReconciler {
       const { namespace, name } = gateway.metadata;
       summaries.push({ namespace, name, addresses: given.addresses, accepted, programmed });
       const ref = refOf(gateway);
-      problems.push(...troubles(ref, [accepted, programmed]));
+      const own = deployed.get(key);
+      problems.push(...troubles(ref, [accepted, programmed, ...(own === undefined ? [] : [own])]));
       for (const { listener, conditions } of listeners) {
         problems.push(...troubles(ref, conditions, `listener ${listener.name}: `));
       }
-      return { ref, status: gatewayStatus(attachment, given, programmed), current: gateway.status };
+      return { ref, status: gatewayStatus(attachment, given, programmed, own), current: gateway.status };
     });
     for (const report of attachments.routes) {
       problems.push(...troubles(refOf(report.route), this.#forwarding.conditionsOf(report)));
@@ -178,6 +191,7 @@ export class GatewayReconciler {
     const told = routes.map((report) => ({ ...report, conditions: this.#forwarding.conditionsOf(report) }));
     const reports = Map.groupBy(told, ({ route }: RouteParentReport) => route);
     const allRoutes: readonly Route[] = [...view.list("TCPRoute"), ...view.list("UDPRoute"), ...view.list("FlowRoute")];
+    const instances = instancesByGateway(view);
     const users = Map.groupBy(gateways, ({ parameters }) => parameters);
     return [
       ...allRoutes.flatMap((route): Write[] => {
@@ -200,7 +214,7 @@ export class GatewayReconciler {
       ),
       ...view.list("GatewayParameters").map((parameters): Write => {
         const { namespace, name } = parameters.metadata;
-        const status = parametersStatus(parameters, users.get(parameters) ?? []);
+        const status = parametersStatus(parameters, users.get(parameters) ?? [], instances);
         return { ref: { kind: "GatewayParameters", namespace, name }, status, current: parameters.status };
       }),
       ...view

@@ -1,4 +1,3 @@
-import type { Pod } from "#shared/api/core.ts";
 import type { GatewayClass } from "#shared/api/gateway.ts";
 import type { GatewayParameters } from "#shared/api/gateway-parameters.ts";
 import type { Condition } from "#shared/api/meta.ts";
@@ -6,12 +5,14 @@ import { API_GROUP, CONTROLLER_NAME, GATEWAY_NAME_LABEL } from "#shared/api/name
 import type { Route } from "#shared/api/routes.ts";
 import type { GatewayAttachment, ListenerAttachment, RouteParentReport } from "#shared/resolve/attachment-types.ts";
 import { condition, joinMessages } from "#shared/resolve/conditions.ts";
+import { isInstanceUp } from "#shared/resolve/instance-up.ts";
 import type { ObjectView, StatusOf } from "#shared/store/object-store.ts";
 import { type GatewayAddresses, gatewayKey, type PoolUsage } from "./plan-addresses.ts";
 
 /** What is known about the Pods that a Gateway's instances run in. */
 export interface Instances {
   readonly total: number;
+  /** Whose processes are up. */
   readonly ready: number;
   /** Why the scheduler finds no node for one of them. */
   readonly unschedulable: string | undefined;
@@ -30,13 +31,6 @@ const SUPPORTED_FEATURES = [
   "UDPRoute",
 ] as const;
 
-function isReady({ metadata, status }: Pod): boolean {
-  return (
-    metadata.deletionTimestamp === undefined &&
-    (status?.conditions ?? []).some((entry) => entry.type === "Ready" && entry.status === "True")
-  );
-}
-
 /** By the key of the Gateway. */
 export function instancesByGateway(view: ObjectView): ReadonlyMap<string, Instances> {
   const found = new Map<string, Instances>();
@@ -50,7 +44,7 @@ export function instancesByGateway(view: ObjectView): ReadonlyMap<string, Instan
     );
     found.set(key, {
       total: before.total + 1,
-      ready: before.ready + (isReady(pod) ? 1 : 0),
+      ready: before.ready + (isInstanceUp(pod) ? 1 : 0),
       unschedulable: before.unschedulable ?? (stuck && `Pod ${pod.metadata.name}: ${stuck.message || stuck.reason}`),
     });
   }
@@ -103,11 +97,12 @@ export function gatewayStatus(
   attachment: GatewayAttachment,
   { addresses }: GatewayAddresses,
   programmed: Condition,
+  deployed: Condition | undefined,
 ): StatusOf {
   const { generation } = attachment.gateway.metadata;
   return {
     addresses: addresses.map((value) => ({ type: "IPAddress", value })),
-    conditions: [attachment.accepted, programmed],
+    conditions: [attachment.accepted, programmed, ...(deployed === undefined ? [] : [deployed])],
     listeners: attachment.listeners.map((entry) => ({
       name: entry.listener.name,
       attachedRoutes: entry.attachedRoutes,
@@ -146,13 +141,18 @@ export function gatewayClassStatus(view: ObjectView, { metadata, spec }: Gateway
   return { conditions: [accepted], supportedFeatures: SUPPORTED_FEATURES.map((name) => ({ name })) };
 }
 
-export function parametersStatus({ metadata }: GatewayParameters, users: readonly GatewayAttachment[]): StatusOf {
+export function parametersStatus(
+  { metadata }: GatewayParameters,
+  users: readonly GatewayAttachment[],
+  instances: ReadonlyMap<string, Instances>,
+): StatusOf {
   const names = users.map(({ gateway }) => gatewayKey(gateway));
   const inUse =
     names.length === 0
       ? condition("InUse", "False", "NotReferenced", "No Gateway uses these parameters.", metadata.generation)
       : condition("InUse", "True", "Referenced", `Used by Gateways ${names.join(", ")}.`, metadata.generation);
   return {
+    replicas: names.reduce((sum, name) => sum + (instances.get(name)?.total ?? 0), 0),
     conditions: [condition("Accepted", "True", "Accepted", "The parameters are valid.", metadata.generation), inUse],
   };
 }

@@ -6,13 +6,27 @@ import { runController } from "./run-controller.ts";
 
 const LEASE = "causeway-controller";
 
-export function main(options: ProcessOptions): Promise<void> {
+export interface ControllerMainOptions extends ProcessOptions {
+  /** Image of the gateway instances; undefined: the controller makes none. */
+  readonly image?: string;
+}
+
+/** Nothing runs containers for a folder. */
+class NoClusterError extends Error {
+  override readonly name = "NoClusterError";
+}
+
+export function main(options: ControllerMainOptions): Promise<void> {
   return runProcess("controller", options, async (context) => {
     const { lock } = context;
+    const instances = options.image === undefined ? undefined : { image: options.image };
     if (lock !== undefined) {
       const identity = `${hostname()}_${randomUUID()}`;
-      return runCandidate({ ...context, lock: lock(LEASE), identity, elapsedMs: () => performance.now() });
+      if (instances === undefined) context.log.info("without --image no gateway instances are made");
+      return runCandidate({ ...context, instances, lock: lock(LEASE), identity, elapsedMs: () => performance.now() });
     }
+    if (instances !== undefined)
+      throw new NoClusterError("--image is for the Kubernetes API: folders run no containers");
     const controller = await runController(context);
     return { ready: () => controller.ready(), status: () => controller.snapshot(), done: controller.done };
   });

@@ -7,6 +7,8 @@ import type { Interest, ObjectStore } from "#shared/store/object-store.ts";
 import { WorkQueue, type WorkQueueOptions } from "#shared/work-queue.ts";
 import { Debounced } from "./debounced.ts";
 import { GatewayReconciler, type GatewaySummary } from "./gateway-reconciler.ts";
+import { INSTANCE_INTERESTS, InstanceReconciler } from "./instances/instance-reconciler.ts";
+import type { InstanceImage } from "./instances/pod-template.ts";
 import type { Problem } from "./problem.ts";
 import { SliceReconciler, type SliceSummary } from "./slice-reconciler.ts";
 import { StatusWriter } from "./status-writer.ts";
@@ -19,6 +21,8 @@ export interface ControllerOptions {
   readonly signal: AbortSignal;
   /** Between 0 and 1; spreads retries. */
   readonly random?: () => number;
+  /** What instances run, where the controller is to make them; undefined: somebody else does. */
+  readonly instances?: InstanceImage | undefined;
   /** Waits before retries, and for the ends of grace periods. */
   readonly pause?: WorkQueueOptions["pause"];
 }
@@ -60,14 +64,16 @@ const GATEWAYS = "gateways";
  * @throws StoreUnavailableError when the store cannot be read at all.
  */
 export async function runController(options: ControllerOptions): Promise<RunningController> {
-  const { store, log, clock, signal, random = Math.random, pause } = options;
+  const { store, log, clock, signal, random = Math.random, pause, instances } = options;
   const hooks: { changed: (ref: ObjectRef) => void } = {
     // Until the reconcilers exist nothing is lost: they begin with all that the view holds by then.
     changed: () => undefined,
   };
-  const view = await store.watch(INTERESTS, (ref) => hooks.changed(ref), signal);
+  const interests = instances === undefined ? INTERESTS : [...INTERESTS, ...INSTANCE_INTERESTS];
+  const view = await store.watch(interests, (ref) => hooks.changed(ref), signal);
   const writer = new StatusWriter(store, clock);
-  const gateways = new GatewayReconciler(view, writer, log);
+  const maker = instances && new InstanceReconciler(view, store, log, instances);
+  const gateways = new GatewayReconciler(view, writer, log, maker);
   const slices = new SliceReconciler(view, store, writer, log, clock);
   const queue = new WorkQueue({
     reconcile: async (key) => {

@@ -5,14 +5,11 @@ import { conditionSchema } from "#shared/api/meta.ts";
 import type { Clock } from "#shared/process/clock.ts";
 import { withTransitionTimes } from "#shared/resolve/conditions.ts";
 import { type ObjectStore, type StatusOf, StoreNotFoundError } from "#shared/store/object-store.ts";
+import { covers, isRecord } from "./covers.ts";
 
 export const FIELD_MANAGER = "controller";
 
 const conditionsSchema = z.array(conditionSchema);
-
-function isRecord(value: unknown): value is StatusOf {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
 
 /** The item of a list that speaks of the same thing: listeners go by name, parents by their reference. */
 function counterpart(item: unknown, list: unknown): unknown {
@@ -46,15 +43,6 @@ function withoutTimes(value: unknown): unknown {
       .filter(([key]) => key !== "lastTransitionTime")
       .map(([key, item]) => [key, withoutTimes(item)]),
   );
-}
-
-/** Whether everything that `wanted` says is said in `actual`, which may say more: others write statuses, too. */
-function covers(actual: unknown, wanted: unknown): boolean {
-  if (Array.isArray(wanted)) {
-    return Array.isArray(actual) && wanted.every((item) => actual.some((candidate) => covers(candidate, item)));
-  }
-  if (!isRecord(wanted)) return isDeepStrictEqual(actual, wanted);
-  return isRecord(actual) && Object.entries(wanted).every(([key, item]) => covers(actual[key], item));
 }
 
 /** Writes statuses, only when they say something new; keeps conditions' transition times. */

@@ -4,6 +4,7 @@ import { FAMILIES, type Family, familyOf, type Ip } from "#shared/net/ip.ts";
 import { compareText } from "#shared/resolve/age.ts";
 import { ATTACH_KINDS, attach } from "#shared/resolve/attach.ts";
 import type { GatewayAttachment } from "#shared/resolve/attachment-types.ts";
+import { isInstanceUp } from "#shared/resolve/instance-up.ts";
 import { addressOf, attachmentTo, type PodAttachment, podAttachments } from "#shared/resolve/pod-attachments.ts";
 import { SLICES_THAT_COUNT } from "#shared/resolve/slice-interest.ts";
 import { indexSlices, type ServiceNetworkRef, serviceNetwork } from "#shared/resolve/targets.ts";
@@ -113,8 +114,7 @@ function isTrue(pod: Pod, type: string): boolean {
 
 /** Whether replies of a family may be sent to an instance. One that is about to go is left before it stops. */
 function isLive(pod: Pod, family: Family): boolean {
-  const leaving = pod.metadata.deletionTimestamp !== undefined;
-  return !leaving && isTrue(pod, "Ready") && isTrue(pod, POD_READY_CONDITION[family]);
+  return isInstanceUp(pod) && isTrue(pod, POD_READY_CONDITION[family]);
 }
 
 class Resolver {

@@ -1,4 +1,5 @@
 import { Nftables, NftNotFoundError } from "nftables-ts";
+import { instanceSettings } from "#shared/instance/instance-settings.ts";
 import { RETURN_TABLE, ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
 import { vipAddresses } from "#shared/instance/vip-addresses.ts";
 import { addressKey, applyAddresses, type InterfaceAddress, listAddresses } from "#shared/kernel/addresses.ts";
@@ -24,7 +25,7 @@ import type { Environment } from "./nft/environment.ts";
 import { type FlowsInForce, flowsInForce } from "./nft/read-flows.ts";
 import { TABLE } from "./nft/table-name.ts";
 import { putBack, type RepairCounts } from "./repairs.ts";
-import { LOCAL_TABLE, type RoutingDevices, routingRoutes, routingRules, sysctls } from "./routing.ts";
+import { LOCAL_TABLE, type RoutingDevices, routingRoutes, routingRules } from "./routing.ts";
 
 /** What came of bringing routes, rules, addresses and settings to what is wanted. */
 export interface RoutingOutcome {
@@ -259,7 +260,11 @@ export class InstanceKernel {
     };
     const { settled } = this.#network ?? this.#readNetwork();
     const before = this.#settings;
-    this.#settings = sysctls(intent);
+    const { externalInterfaces, serviceNetworks } = intent;
+    this.#settings = instanceSettings(
+      externalInterfaces,
+      serviceNetworks.map((network) => network.interface),
+    );
     let settings = 0;
     for (const [key, value] of this.#settings) {
       if (settled.has(key)) continue;

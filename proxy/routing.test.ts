@@ -1,12 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { instanceSettings } from "#shared/instance/instance-settings.ts";
 import { GUARD_TABLE, ICMP_TABLE, RETURN_TABLE, ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
 import { vipAddresses } from "#shared/instance/vip-addresses.ts";
 import type { Rule } from "#shared/kernel/rules.ts";
 import { FAMILIES, type Family, ip } from "#shared/net/ip.ts";
 import type { Intent, Leg } from "#shared/resolve/intent-types.ts";
 import { intentOf, scenario } from "../test/support/scenario.ts";
-import { LOCAL_TABLE, routingRoutes, routingRules, sysctls } from "./routing.ts";
+import { LOCAL_TABLE, routingRoutes, routingRules } from "./routing.ts";
 
 const dsr = await intentOf(scenario({ targets: 2 }));
 const nat = await intentOf(scenario({ targets: 2, mode: "NAT" }));
@@ -142,7 +143,7 @@ describe("routes, addresses and settings", () => {
       "198.51.100.10/32",
       "2001:db8:100::10/128",
     ]);
-    const settings = new Map(sysctls(dsr));
+    const settings = new Map(instanceSettings(["ext0"], ["svc0"]));
     expect(settings.get("net/ipv4/conf/ext0/rp_filter")).toBe("0");
     expect(settings.get("net/ipv4/conf/svc0/accept_local")).toBe("1");
     expect(settings.has("net/ipv4/conf/ext0/accept_local")).toBe(false);

@@ -6,7 +6,6 @@ import {
   RETURN_TABLE,
   ROUTE_PROTOCOL,
 } from "#shared/instance/marks.ts";
-import { linkSettings, neighbourSettings } from "#shared/instance/neighbour-settings.ts";
 import type { Route } from "#shared/kernel/routes.ts";
 import type { Rule } from "#shared/kernel/rules.ts";
 import { FAMILIES, type Family, familyOf, type Ip } from "#shared/net/ip.ts";
@@ -128,37 +127,4 @@ export function routingRoutes(intent: Intent, devices: RoutingDevices): readonly
     }
   }
   return routes;
-}
-
-/**
- * Room and time for fragments whose packet is not complete; the kernel's own are 4 MB and 30 or 60 s. When the room is
- * used up, new packets in fragments are dropped. What one sender may send ({@link FRAGMENTS} of the ruleset) takes less.
- */
-export const REASSEMBLY = { bytes: 32 << 20, seconds: 3 } as const;
-
-/** Settings of the network namespace that forwarding needs: sysctl path and value. */
-export function sysctls(intent: Intent): readonly (readonly [string, string])[] {
-  const services = intent.serviceNetworks.map((network) => network.interface);
-  const all = [...intent.externalInterfaces, ...services];
-  return [
-    ["net/ipv4/ip_forward", "1"],
-    ["net/ipv6/conf/all/forwarding", "1"],
-    // The larger of "all" and the interface's own counts: both must be off. Replies come back where no route points.
-    ["net/ipv4/conf/all/rp_filter", "0"],
-    ["net/ipv4/conf/all/send_redirects", "0"],
-    ["net/ipv4/ipfrag_high_thresh", `${REASSEMBLY.bytes}`],
-    ["net/ipv4/ipfrag_time", `${REASSEMBLY.seconds}`],
-    ["net/netfilter/nf_conntrack_frag6_high_thresh", `${REASSEMBLY.bytes}`],
-    ["net/netfilter/nf_conntrack_frag6_timeout", `${REASSEMBLY.seconds}`],
-    ["net/ipv4/fib_multipath_hash_policy", "1"],
-    ["net/ipv6/fib_multipath_hash_policy", "1"],
-    ...all.flatMap((name) => [
-      [`net/ipv4/conf/${name}/rp_filter`, "0"] as const,
-      [`net/ipv4/conf/${name}/send_redirects`, "0"] as const,
-      ...linkSettings(name),
-      ...neighbourSettings(name),
-    ]),
-    // Targets answer from the VIP, which is an address of this host, too.
-    ...services.map((name) => [`net/ipv4/conf/${name}/accept_local`, "1"] as const),
-  ];
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
+import { REASSEMBLY } from "#shared/instance/instance-settings.ts";
 import { TableBuilder } from "#shared/nft/table-builder.ts";
 import { intentOf, scenario } from "../../test/support/scenario.ts";
-import { REASSEMBLY } from "../routing.ts";
 import {
   ANSWERS,
   allowanceChain,

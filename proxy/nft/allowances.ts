@@ -30,7 +30,7 @@ const FORGET_S = 10;
 
 /**
  * Fragments, which take memory until the rest of the packet comes: one sender alone cannot fill the room for them
- * (`REASSEMBLY` in `routing.ts`), as `burst` and what comes in the time together are smaller.
+ * (`REASSEMBLY` in `instance-settings.ts`), as `burst` and what comes in the time together are smaller.
  */
 export const FRAGMENTS: Allowance = {
   name: "fragments",

@@ -21,6 +21,8 @@ interface CrdMetadata {
   readonly shortName: string;
   /** A policy attachment (GEP-713): tools that show what is attached to an object look for it. */
   readonly policy?: "Direct";
+  /** Where `kubectl scale` finds replicas. */
+  readonly scale?: { readonly specReplicasPath: string; readonly statusReplicasPath: string };
   readonly columns: readonly PrinterColumn[];
   readonly additions: Additions;
 }
@@ -124,6 +126,7 @@ export const CRD_METADATA: Readonly<
   GatewayParameters: {
     description: "How a Gateway's instances are attached and how they forward.",
     shortName: "gwp",
+    scale: { specReplicasPath: ".spec.replicas", statusReplicasPath: ".status.replicas" },
     columns: [
       { name: "Mode", type: "string", jsonPath: ".spec.mode" },
       { name: "Replicas", type: "integer", jsonPath: ".spec.replicas" },

@@ -32,7 +32,7 @@ export function crdSchema(kind: CrdKind): StructuralSchema {
 
 /** The CustomResourceDefinition (apiextensions.k8s.io/v1) of one of our kinds. */
 export function customResourceDefinition(kind: CrdKind) {
-  const { shortName, columns, policy } = CRD_METADATA[kind];
+  const { shortName, columns, policy, scale } = CRD_METADATA[kind];
   const { plural, namespaced } = KINDS[kind];
   return {
     apiVersion: "apiextensions.k8s.io/v1",
@@ -61,7 +61,7 @@ export function customResourceDefinition(kind: CrdKind) {
           served: true,
           storage: true,
           additionalPrinterColumns: columns,
-          subresources: { status: {} },
+          subresources: { status: {}, ...(scale === undefined ? {} : { scale }) },
           schema: { openAPIV3Schema: crdSchema(kind) },
         },
       ],

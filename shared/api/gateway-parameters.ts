@@ -115,7 +115,7 @@ export const gatewayParametersSchema = z.strictObject({
       resources: z
         .record(z.string(), z.record(z.string(), z.union([z.string(), z.number()])))
         .optional()
-        .describe("Container resources of an instance, as in a Pod: requests and limits. Kubernetes only."),
+        .describe("Resources of each of an instance's containers, as in a Pod: requests and limits. Kubernetes only."),
       addressPools: z
         .array(nameField)
         .max(16)
@@ -156,7 +156,10 @@ export const gatewayParametersSchema = z.strictObject({
       }
     }),
   status: z
-    .looseObject({ conditions: z.array(conditionSchema).default([]).describe("Accepted, InUse.") })
+    .looseObject({
+      replicas: z.int().optional().describe("Instances that there are, of all Gateways that use the parameters."),
+      conditions: z.array(conditionSchema).default([]).describe("Accepted, InUse."),
+    })
     .optional()
     .describe("Written by the controller."),
 });

@@ -7,6 +7,13 @@ import { gatewayClassSchema, gatewaySchema } from "./gateway.ts";
 import { gatewayParametersSchema } from "./gateway-parameters.ts";
 import { healthCheckSchema } from "./health-check.ts";
 import { flowRouteSchema, referenceGrantSchema, tcpRouteSchema, udpRouteSchema } from "./routes.ts";
+import {
+  clusterRoleBindingSchema,
+  deploymentSchema,
+  disruptionBudgetSchema,
+  roleBindingSchema,
+  serviceAccountSchema,
+} from "./workloads.ts";
 
 /** Every kind that is read or written: its schema, its plural and whether it lives in a namespace. */
 export const KINDS = {
@@ -26,9 +33,23 @@ export const KINDS = {
   FlowRoute: { schema: flowRouteSchema, plural: "flowroutes", namespaced: true },
   HealthCheck: { schema: healthCheckSchema, plural: "healthchecks", namespaced: true },
   DiscoveryDomain: { schema: discoveryDomainSchema, plural: "discoverydomains", namespaced: true },
+  Deployment: { schema: deploymentSchema, plural: "deployments", namespaced: true },
+  PodDisruptionBudget: { schema: disruptionBudgetSchema, plural: "poddisruptionbudgets", namespaced: true },
+  ServiceAccount: { schema: serviceAccountSchema, plural: "serviceaccounts", namespaced: true },
+  RoleBinding: { schema: roleBindingSchema, plural: "rolebindings", namespaced: true },
+  ClusterRoleBinding: { schema: clusterRoleBindingSchema, plural: "clusterrolebindings", namespaced: false },
 } as const;
 
 export type Kind = keyof typeof KINDS;
+
+/** What only a cluster runs: generated there, and other programs' objects anywhere else. */
+export const WORKLOAD_KINDS = [
+  "Deployment",
+  "PodDisruptionBudget",
+  "ServiceAccount",
+  "RoleBinding",
+  "ClusterRoleBinding",
+] as const satisfies readonly Kind[];
 /** The parsed object of a kind. */
 export type ObjectOf<K extends Kind> = z.infer<(typeof KINDS)[K]["schema"]>;
 export type AnyObject = { [K in Kind]: ObjectOf<K> }[Kind];

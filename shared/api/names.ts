@@ -18,6 +18,15 @@ export const TABLE_SIZE_ANNOTATION = "causeway.dev/lookup-table-size";
 /** The Gateway API's own label for what an implementation generates for a Gateway; our instances' Pods carry it. */
 export const GATEWAY_NAME_LABEL = "gateway.networking.k8s.io/gateway-name";
 
+export const GATEWAY_CLASS_LABEL = "gateway.networking.k8s.io/gateway-class-name";
+/** Kubernetes' label for who looks after an object; ours are found by it. */
+export const MANAGED_BY_LABEL = "app.kubernetes.io/managed-by";
+export const MANAGED_BY_VALUE = "causeway";
+/** Multus attaches a pod to the networks that this JSON list names. */
+export const NETWORKS_ANNOTATION = "k8s.v1.cni.cncf.io/networks";
+/** What a generated object was made of: it is written again when that changes. */
+export const CONTENT_ANNOTATION = "causeway.dev/content";
+
 export const SLICE_SERVICE_LABEL = "kubernetes.io/service-name";
 export const SLICE_MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by";
 export const SLICE_MANAGED_BY_VALUE = "causeway.dev";

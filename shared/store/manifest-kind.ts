@@ -1,4 +1,4 @@
-import { isKind, KINDS, type Kind } from "../api/kinds.ts";
+import { isKind, KINDS, type Kind, WORKLOAD_KINDS } from "../api/kinds.ts";
 import { API_GROUP, GATEWAY_GROUP } from "../api/names.ts";
 import { nearest } from "./nearest.ts";
 import { KIND_NAMES } from "./object-index.ts";
@@ -46,9 +46,12 @@ function groupsOf(kind: Kind): readonly string[] {
 
 const OUR_GROUPS: readonly string[] = [API_GROUP, GATEWAY_GROUP, "discovery.k8s.io"];
 
+const WORKLOADS: ReadonlySet<string> = new Set(WORKLOAD_KINDS);
+
 /** Objects of other programs may lie in the same folder; what is nearly one of ours was meant to be one. */
 export function judgeKind(apiVersion: string, kind: string): KindVerdict {
   const group = groupOf(apiVersion);
+  if (WORKLOADS.has(kind)) return { is: "foreign" };
   if (isKind(kind)) {
     const versions = versionsOf(kind);
     if (versions.includes(apiVersion)) return { is: "ours", kind };
@@ -71,7 +74,7 @@ export function judgeKind(apiVersion: string, kind: string): KindVerdict {
     return { is: "foreign" };
   }
   const meantGroup = OUR_GROUPS.includes(group) ? group : nearest(group, [API_GROUP, GATEWAY_GROUP]);
-  const candidates = KIND_NAMES.filter((name) => groupsOf(name).includes(meantGroup ?? ""));
+  const candidates = KIND_NAMES.filter((name) => !WORKLOADS.has(name) && groupsOf(name).includes(meantGroup ?? ""));
   const meant = OTHER_GATEWAY_KINDS.has(kind) ? undefined : nearest(kind, candidates);
   const close = meant !== undefined && (group !== "" || Math.abs(meant.length - kind.length) <= 1);
   const unknown = `${JSON.stringify(kind)} is not a known kind`;

@@ -46,6 +46,11 @@ function emptyMaps(): Maps {
     HealthCheck: new KindIndex(),
     DiscoveryDomain: new KindIndex(),
     FlowRoute: new KindIndex(),
+    Deployment: new KindIndex(),
+    PodDisruptionBudget: new KindIndex(),
+    ServiceAccount: new KindIndex(),
+    RoleBinding: new KindIndex(),
+    ClusterRoleBinding: new KindIndex(),
   };
 }
 

@@ -5,7 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parseAllDocuments } from "yaml";
 import { z } from "zod";
+import { gatewaySchema } from "#shared/api/gateway.ts";
+import { gatewayParametersSchema } from "#shared/api/gateway-parameters.ts";
+import { gatewayDeployment } from "../../controller/instances/instance-objects.ts";
 import { trafficReportSchema } from "../../lab/traffic/report.ts";
 import { sh, Testbed } from "../support/testbed.ts";
 import { Cluster, HAS_GATEWAY_API, IS_REAL, type Manifest, WITHOUT_GATEWAY_API } from "./support/cluster.ts";
@@ -17,11 +21,25 @@ import { type ControllerUnderTest, runningStatus, startController, targetPod } f
  */
 
 const CAUSEWAY = fileURLToPath(new URL("../../bin/causeway", import.meta.url));
+const GATEWAY = fileURLToPath(new URL("../../examples/lab/minimal/manifests/gateway.yaml", import.meta.url));
 const EXAMPLE = fileURLToPath(new URL("../../examples/lab/minimal/manifests/*.yaml", import.meta.url));
 /** The network by which a pod reaches the API server. */
 const API = "169.254.77.1";
 const VIP = "198.51.100.1";
 
+const podSpecSchema = z.looseObject({
+  spec: z.looseObject({
+    initContainers: z.array(z.looseObject({ command: z.array(z.string()), args: z.array(z.string()) })).length(1),
+    containers: z.array(
+      z.looseObject({
+        name: z.string(),
+        securityContext: z.looseObject({
+          capabilities: z.looseObject({ add: z.array(z.string()), drop: z.tuple([z.literal("ALL")]) }),
+        }),
+      }),
+    ),
+  }),
+});
 const peerSchema = z.looseObject({
   status: z
     .looseObject({ instances: z.array(z.looseObject({ name: z.string(), state: z.string() })).default([]) })
@@ -37,6 +55,8 @@ describe.skipIf(!HAS_GATEWAY_API)(`an instance on the Kubernetes API${WITHOUT_GA
   let cluster: Cluster;
   let controller: ControllerUnderTest;
   const children: ChildProcess[] = [];
+  /** Proxy and frontend. */
+  const instances: ChildProcess[] = [];
 
   const pod = (at: number): Manifest => targetPod(`echo-${at}`, `10.1.0.${at}`);
   const instance: Manifest = {
@@ -49,16 +69,23 @@ describe.skipIf(!HAS_GATEWAY_API)(`an instance on the Kubernetes API${WITHOUT_GA
     await cluster.apply(manifest);
     await cluster.patch(manifest, runningStatus(), "status");
   }
-  function start(node: string, ...args: string[]): ChildProcess {
-    const child = spawn("ip", ["netns", "exec", bed.name(node), "sh", CAUSEWAY, ...args], {
+  const start = (node: string, ...args: string[]): ChildProcess => run(node, ["sh", CAUSEWAY], ...args);
+  function run(node: string, command: readonly string[], ...args: readonly string[]): ChildProcess {
+    const child = spawn("ip", ["netns", "exec", bed.name(node), ...command, ...args], {
       stdio: ["ignore", "inherit", "inherit"],
     });
     children.push(child);
     return child;
   }
-  const process = (name: "proxy" | "frontend"): ChildProcess =>
-    start(
+  /** With the rights that its container in a pod has, and no way to write settings. */
+  const process = (name: "proxy" | "frontend"): ChildProcess => {
+    const { containers } = template().spec;
+    const rights = containers.find((container) => container.name === name)?.securityContext.capabilities.add ?? [];
+    const script = `mount -t proc proc /proc && mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys
+      exec setpriv --no-new-privs --bounding-set=${["-all", ...rights.map((right) => `+${right.toLowerCase()}`)].join()} "$@"`;
+    return run(
       "g",
+      ["sh", "-c", script, "sh", "sh", CAUSEWAY],
       name,
       "--kubeconfig",
       join(folder, name),
@@ -73,6 +100,22 @@ describe.skipIf(!HAS_GATEWAY_API)(`an instance on the Kubernetes API${WITHOUT_GA
       "--drain-ms",
       "0",
     );
+  };
+  /** The pods that the controller makes for this Gateway. */
+  function template() {
+    const objects = new Map(
+      parseAllDocuments(readFileSync(GATEWAY, "utf8")).map((document) => {
+        const value: unknown = document.toJS();
+        return [z.looseObject({ kind: z.string() }).parse(value).kind, value] as const;
+      }),
+    );
+    const { spec } = gatewayDeployment(
+      gatewaySchema.parse(objects.get("Gateway")),
+      gatewayParametersSchema.parse(objects.get("GatewayParameters")),
+      { image: "causeway", families: [4] },
+    );
+    return podSpecSchema.parse(spec.template);
+  }
   /** Targets that answer the client, by name. */
   async function answering(): Promise<string[]> {
     const command = [
@@ -113,8 +156,8 @@ describe.skipIf(!HAS_GATEWAY_API)(`an instance on the Kubernetes API${WITHOUT_GA
     await cluster.apply(instance);
     controller = await startController(cluster);
     for (const at of [1, 2, 3]) start(`t${at}`, "echo", "--name", `echo-${at}`, "--tcp", "8080");
-    process("proxy");
-    process("frontend");
+    for (const { command, args } of template().spec.initContainers) await bed.run("g", ...command, ...args);
+    instances.push(process("proxy"), process("frontend"));
   });
   afterAll(async () => {
     if (!HAS_GATEWAY_API) return;
@@ -136,6 +179,23 @@ describe.skipIf(!HAS_GATEWAY_API)(`an instance on the Kubernetes API${WITHOUT_GA
     await settled(async () => (await answering()).length, 3);
     await cluster.delete(pod(1));
     await settled(async () => (await answering()).length, 2);
+  });
+
+  test("its processes have the rights of their containers, and no more", () => {
+    // Bits of linux/capability.h: NET_BIND_SERVICE 10, NET_ADMIN 12, NET_RAW 13 (the proxy's only), SYS_NICE 23.
+    const effective = ({ pid }: ChildProcess): string[] =>
+      ["CapEff", "CapBnd"].map(
+        (field) =>
+          new RegExp(`${field}:\\s+0*([0-9a-f]+)`).exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "",
+      );
+    expect(instances.map(effective)).toEqual([
+      ["3000", "3000"],
+      ["801400", "801400"],
+    ]);
+    for (const { pid } of instances) {
+      const mounts = readFileSync(`/proc/${pid}/mountinfo`, "utf8").split("\n");
+      expect(mounts.filter((line) => / \/proc\/sys ro[, ]/.test(line))).toHaveLength(1);
+    }
   });
 
   test.skipIf(IS_REAL)("serves on while the API server is away, and catches up", async () => {

@@ -67,7 +67,7 @@ export class ObjectWrites {
         apiVersion: served.apiVersion,
         metadata: {
           name,
-          namespace,
+          ...(namespace === "" ? {} : { namespace }),
           labels,
           annotations,
           ownerReferences,

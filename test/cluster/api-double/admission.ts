@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { admitted, isFields, type OpenApiSchema, validate } from "#shared/api/structural-schema.fixture.ts";
 import { type ApiObject, apiObjectSchema } from "./api-object.ts";
 import { type ResourceType, resourceName, schemaOf } from "./resource-type.ts";
@@ -43,6 +44,33 @@ function* metadataFaults({ metadata }: ApiObject): Generator<string> {
   }
 }
 
+const deploymentSchema = z.looseObject({
+  spec: z.looseObject({
+    selector: z.looseObject({ matchLabels: z.record(z.string(), z.string()).default({}) }),
+    template: z.looseObject({
+      metadata: z.looseObject({ labels: z.record(z.string(), z.string()).default({}) }),
+      spec: z.looseObject({
+        volumes: z.array(z.looseObject({ name: z.string() })).default([]),
+        containers: z.array(z.looseObject({ volumeMounts: z.array(z.looseObject({ name: z.string() })).default([]) })),
+      }),
+    }),
+  }),
+});
+
+/** What the API server itself says of Deployments. */
+function* deploymentFaults(object: ApiObject): Generator<string> {
+  const parsed = deploymentSchema.safeParse(object);
+  if (!parsed.success) return yield* parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
+  const { selector, template } = parsed.data.spec;
+  for (const [key, value] of Object.entries(selector.matchLabels)) {
+    if (template.metadata.labels[key] !== value) yield "spec.template.metadata.labels: `selector` does not match";
+  }
+  const volumes = new Set(template.spec.volumes.map(({ name }) => name));
+  for (const { name } of template.spec.containers.flatMap(({ volumeMounts }) => volumeMounts)) {
+    if (!volumes.has(name)) yield `spec.template.spec.containers.volumeMounts: not found: ${JSON.stringify(name)}`;
+  }
+}
+
 /**
  * What is stored of an object that is written: unknown fields pruned, defaults filled in, schema and rules checked.
  * @throws StatusError 422.
@@ -50,7 +78,10 @@ function* metadataFaults({ metadata }: ApiObject): Generator<string> {
 export function admit(type: ResourceType, version: string, object: ApiObject): ApiObject {
   const schema = schemaOf(type, version);
   const what = `${type.kind}.${type.group} ${JSON.stringify(object.metadata.name ?? "")}`;
-  const faults = [...metadataFaults(object)];
+  const faults = [
+    ...metadataFaults(object),
+    ...(resourceName(type) === "deployments.apps" ? deploymentFaults(object) : []),
+  ];
   if (type.keepsUnknown) {
     const filled = filledIn(schema, object);
     faults.push(...validate(schema, filled, ""));

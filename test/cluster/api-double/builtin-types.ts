@@ -100,6 +100,57 @@ const endpoint = object(
   ["addresses"],
 );
 
+/** With the defaults that the API server fills in: they must not make an object look changed. */
+const containers = map(
+  ["name"],
+  object(
+    {
+      name: label,
+      image: text,
+      imagePullPolicy: { type: "string", enum: ["Always", "IfNotPresent", "Never"], default: "IfNotPresent" },
+      terminationMessagePath: { type: "string", default: "/dev/termination-log" },
+      env: map(["name"], object({ name: text, value: text })),
+      ports: map(["containerPort", "protocol"], object({ name: label, containerPort: port, protocol })),
+      resources: object({ limits: texts, requests: texts }),
+      volumeMounts: map(["mountPath"], object({ name: label, mountPath: text, readOnly: flag }, ["name", "mountPath"])),
+      securityContext: object({
+        privileged: flag,
+        allowPrivilegeEscalation: flag,
+        readOnlyRootFilesystem: flag,
+        runAsUser: integer,
+        capabilities: object({ add: atomic(text), drop: atomic(text) }),
+      }),
+    },
+    ["name"],
+  ),
+);
+const podSpec = object(
+  {
+    containers: { ...containers, minItems: 1 },
+    initContainers: containers,
+    dnsPolicy: { type: "string", default: "ClusterFirst" },
+    restartPolicy: { type: "string", enum: ["Always"], default: "Always" },
+    schedulerName: { type: "string", default: "default-scheduler" },
+    terminationGracePeriodSeconds: { type: "integer", minimum: 0, default: 30 },
+    readinessGates: atomic(object({ conditionType: text }, ["conditionType"])),
+    topologySpreadConstraints: map(
+      ["topologyKey", "whenUnsatisfiable"],
+      object({ maxSkew: { type: "integer", minimum: 1 }, topologyKey: text, whenUnsatisfiable: text }, [
+        "maxSkew",
+        "topologyKey",
+        "whenUnsatisfiable",
+      ]),
+    ),
+    volumes: map(["name"], object({ name: label }, ["name"])),
+  },
+  ["containers"],
+);
+const subjects = atomic(object({ kind: text, name: text, namespace: text }, ["kind", "name"]));
+const roleRef: OpenApiSchema = {
+  ...object({ apiGroup: text, kind: text, name: text }, ["apiGroup", "kind", "name"]),
+  "x-kubernetes-map-type": "atomic",
+};
+
 /** The types of their own group and version that are there before any CustomResourceDefinition is. */
 export const BUILTIN_TYPES: readonly ResourceType[] = [
   type("", "v1", "Namespace", "namespaces", {}, { namespaced: false, hasStatus: true, shortNames: ["ns"] }),
@@ -189,16 +240,30 @@ export const BUILTIN_TYPES: readonly ResourceType[] = [
         {
           replicas: { type: "integer", minimum: 0, default: 1 },
           selector: { ...object({ matchLabels: texts }), "x-kubernetes-map-type": "atomic" },
-          template: object({
-            metadata: object({ labels: texts, annotations: texts }),
-            spec: object({ containers: map(["name"], object({ name: label })) }),
-          }),
+          progressDeadlineSeconds: { type: "integer", default: 600 },
+          template: object({ metadata: object({ labels: texts, annotations: texts }), spec: podSpec }, ["spec"]),
         },
         ["selector", "template"],
       ),
       status: object({ conditions }),
     },
     { hasStatus: true, hasGeneration: true, shortNames: ["deploy"], required: ["spec"] },
+  ),
+  type(
+    "rbac.authorization.k8s.io",
+    "v1",
+    "RoleBinding",
+    "rolebindings",
+    { subjects, roleRef },
+    { required: ["roleRef"] },
+  ),
+  type(
+    "rbac.authorization.k8s.io",
+    "v1",
+    "ClusterRoleBinding",
+    "clusterrolebindings",
+    { subjects, roleRef },
+    { namespaced: false, required: ["roleRef"] },
   ),
   type("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", {}, { hasStatus: true, hasGeneration: true }),
   type(

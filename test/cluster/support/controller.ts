@@ -1,7 +1,7 @@
 import { pino } from "pino";
 import { systemClock } from "#shared/process/clock.ts";
 import { KubernetesStore } from "#shared/store/kubernetes/kubernetes-store.ts";
-import { type RunningController, runController } from "../../../controller/run-controller.ts";
+import { type ControllerOptions, type RunningController, runController } from "../../../controller/run-controller.ts";
 import type { Cluster, Manifest } from "./cluster.ts";
 import { SOON } from "./followed.ts";
 
@@ -12,7 +12,11 @@ export interface ControllerUnderTest {
 }
 
 /** The controller as it runs in a cluster, in this process. */
-export async function startController(cluster: Cluster, url?: string): Promise<ControllerUnderTest> {
+export async function startController(
+  cluster: Cluster,
+  url?: string,
+  more: Partial<ControllerOptions> = {},
+): Promise<ControllerUnderTest> {
   const stop = new AbortController();
   const close = new AbortController();
   const warnings: string[] = [];
@@ -24,7 +28,7 @@ export async function startController(cluster: Cluster, url?: string): Promise<C
     userAgent: "causeway-controller",
     times: SOON,
   });
-  const controller = await runController({ store, log, clock: systemClock, signal: stop.signal });
+  const controller = await runController({ store, log, clock: systemClock, signal: stop.signal, ...more });
   return {
     controller,
     warnings,
