@@ -143,7 +143,11 @@ class ProxyProcess implements RunningProxy {
       ...ATTACH_KINDS.map((kind) => ({ kind })),
       SLICES_THAT_COUNT,
       { kind: "HealthCheck" },
-      { kind: "Pod", matchLabels: { [GATEWAY_NAME_LABEL]: this.#options.gateway.name } },
+      {
+        kind: "Pod",
+        namespace: this.#options.gateway.namespace,
+        matchLabels: { [GATEWAY_NAME_LABEL]: this.#options.gateway.name },
+      },
     ];
     const changed = ({ kind }: ObjectRef): void => {
       if (ATTACH_KINDS.some((one) => one === kind)) this.#attachments = undefined;

@@ -1,0 +1,121 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { Cluster, HAS_GATEWAY_API, IS_REAL, type Manifest, WITHOUT_GATEWAY_API } from "../cluster/support/cluster.ts";
+import { runningStatus, targetPod } from "../cluster/support/controller.ts";
+import { CriDouble } from "../node/cri-double.ts";
+import { sh, Testbed } from "../support/testbed.ts";
+import { grantsOf, usedBy } from "./grants.ts";
+import { DEPLOY, resolve } from "./manifests.ts";
+
+/*
+ * What deploy/ grants is what the processes ask for: all of them run here against an API server that remembers it.
+ */
+
+const CAUSEWAY = fileURLToPath(new URL("../../bin/causeway", import.meta.url));
+const OBJECTS = fileURLToPath(new URL("rbac/objects.yaml", import.meta.url));
+const API = "169.254.78.1";
+const { resources } = resolve(DEPLOY);
+
+/** Who is asked as, and what a role in a namespace and a ClusterRole grant it. */
+const ACCOUNTS = {
+  controller: { namespaced: grantsOf(resources, "Role", "causeway-controller"), cluster: "causeway-controller" },
+  gateway: { namespaced: grantsOf(resources, "ClusterRole", "causeway-gateway"), cluster: "causeway-gateway-cluster" },
+  node: { namespaced: [], cluster: "causeway-node" },
+};
+type Account = keyof typeof ACCOUNTS;
+
+describe.skipIf(!HAS_GATEWAY_API || IS_REAL)(`what is granted and what is asked for${WITHOUT_GATEWAY_API}`, () => {
+  let folder: string;
+  let bed: Testbed;
+  let cluster: Cluster;
+  const runtime = new CriDouble();
+  const children: ChildProcess[] = [];
+
+  function start(process: string, account: Account, namespace: string | undefined, ...args: string[]): void {
+    const config = join(folder, `${process}.yaml`);
+    writeFileSync(config, cluster.kubeconfig(account));
+    const command = [CAUSEWAY, process, "--kubeconfig", config, "--run-dir", join(folder, process)];
+    const inside = namespace === undefined ? [] : ["ip", "netns", "exec", bed.name(namespace)];
+    const [program = "sh", ...rest] = [...inside, "sh", ...command, "--log-level", "error", ...args];
+    children.push(spawn(program, rest, { stdio: ["ignore", "inherit", "inherit"] }));
+  }
+
+  async function ready(manifest: Manifest): Promise<void> {
+    await cluster.apply(manifest);
+    await cluster.patch(manifest, runningStatus(), "status");
+  }
+
+  /** What an account asked for: in its own namespace, or of the whole cluster and other namespaces. */
+  function used(account: Account): readonly string[] {
+    const uses = cluster.double.access.uses().filter(({ user }) => user === account);
+    return [...new Set(uses.map(usedBy))].sort();
+  }
+
+  function granted(account: Account): readonly string[] {
+    const { namespaced, cluster: name } = ACCOUNTS[account];
+    return [...new Set([...namespaced, ...grantsOf(resources, "ClusterRole", name)])].sort();
+  }
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "cw-rbac-"));
+    await runtime.start();
+    bed = new Testbed({ prefix: "cw-r", targets: 1 });
+    sh(`ip link add cw-r-api type veth peer name api netns ${bed.name("g")}
+        ip addr add ${API}/24 dev cw-r-api; ip link set cw-r-api up
+        ip -n ${bed.name("g")} addr add 169.254.78.2/24 dev api; ip -n ${bed.name("g")} link set api up`);
+    cluster = await Cluster.start(API);
+    const gatewayClass = resources.find(({ kind }) => kind === "GatewayClass");
+    if (gatewayClass === undefined) throw new Error("deploy/ has no GatewayClass");
+    await cluster.apply(gatewayClass);
+    await cluster.applyText(readFileSync(OBJECTS, "utf8"));
+    await ready(targetPod("echo-1", "10.1.0.1"));
+    await cluster.apply({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "gateway-a", labels: { "gateway.networking.k8s.io/gateway-name": "edge" } },
+      spec: { nodeName: "worker", containers: [{ name: "proxy", image: "i" }] },
+    });
+    runtime.sandboxes = [{ id: "s1", pod: "default/echo-1", path: `/run/netns/${bed.name("t1")}` }];
+    const instance = ["--gateway", "default/edge", "--pod", "default/gateway-a", "--drain-ms", "0"];
+    start("controller", "controller", undefined);
+    start("proxy", "gateway", "g", ...instance);
+    start("frontend", "gateway", "g", ...instance);
+    start("node", "node", undefined, "--node-name", "worker", "--cri", runtime.socket);
+    // The Service stays until there were targets to ask, and goes so that its slices go, too.
+    const asked = (): readonly string[] => used("gateway");
+    const last = "patch healthchecks/status.causeway.dev";
+    await vi.waitFor(() => expect(asked()).toContain(last), { timeout: 30_000, interval: 100 });
+    await cluster.delete({ apiVersion: "v1", kind: "Service", metadata: { name: "echo" } });
+  });
+  afterAll(async () => {
+    for (const child of children) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      const ended = once(child, "exit");
+      child.kill("SIGKILL");
+      await ended;
+    }
+    await cluster?.close();
+    await runtime.close();
+    bed?.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test.each<Account>(["controller", "gateway", "node"])("%s: the same", async (account) => {
+    await vi.waitFor(() => expect(granted(account)).toEqual(used(account)), { timeout: 20_000, interval: 100 });
+  });
+
+  test("what is granted in one namespace is asked for nowhere else", () => {
+    for (const account of ["controller", "gateway"] as const) {
+      const everywhere = new Set(grantsOf(resources, "ClusterRole", ACCOUNTS[account].cluster));
+      const elsewhere = cluster.double.access
+        .uses()
+        .filter((use) => use.user === account && use.namespace !== "default" && !everywhere.has(usedBy(use)));
+      expect(elsewhere).toEqual([]);
+    }
+  });
+});
