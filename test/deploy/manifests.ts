@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse, parseAllDocuments } from "yaml";
 import { z } from "zod";
@@ -56,4 +56,3 @@ export function resolve(folder: string): Resolved {
 export function nameOf({ kind, metadata }: DeployedManifest): string {
   return `${kind} ${metadata.namespace ?? ""}/${metadata.name}`;
 }
-

@@ -61,7 +61,7 @@ function bytesOf(fields: ReadonlyMap<number, Buffer | bigint>, number: number): 
  */
 export class CriDouble {
   readonly #folder = mkdtempSync(join(tmpdir(), "cw-cri-"));
-  readonly socket = join(this.#folder, "cri.sock");
+  readonly socket: string;
   shape: RuntimeShape = "containerd";
   sandboxes: readonly DoubleSandbox[] = [];
   asked: Asked[] = [];
@@ -69,6 +69,11 @@ export class CriDouble {
   fault: "silence" | "garbage" | "long" | "compressed" | "unimplemented" | undefined;
   #server: Http2Server | undefined;
   readonly #sessions = new Set<ServerHttp2Session>();
+
+  /** @param name of the socket in a folder of its own. */
+  constructor(name = "cri.sock") {
+    this.socket = join(this.#folder, name);
+  }
 
   async start(): Promise<void> {
     const server = createServer();
