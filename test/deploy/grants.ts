@@ -25,6 +25,13 @@ export function grantsOf(manifests: readonly DeployedManifest[], kind: "Role" | 
     .sort();
 }
 
+/** The only objects for which a ClusterRole grants a verb. */
+export function namesOf(manifests: readonly DeployedManifest[], name: string, verb: string): readonly string[] {
+  const role = manifests.find((manifest) => manifest.kind === "ClusterRole" && manifest.metadata.name === name);
+  const rules = roleSchema.parse(role).rules.filter(({ verbs }) => verbs.includes(verb));
+  return rules.flatMap(({ resourceNames }) => resourceNames ?? ["*"]).sort();
+}
+
 export const usedBy = (use: Use): string => text(use.verb, use.resource, use.group);
 
 function text(verb: string, resource: string, group: string): string {

@@ -9,7 +9,7 @@ import { Cluster, HAS_GATEWAY_API, IS_REAL, type Manifest, WITHOUT_GATEWAY_API }
 import { runningStatus, targetPod } from "../cluster/support/controller.ts";
 import { CriDouble } from "../node/cri-double.ts";
 import { sh, Testbed } from "../support/testbed.ts";
-import { grantsOf, usedBy } from "./grants.ts";
+import { grantsOf, namesOf, usedBy } from "./grants.ts";
 import { DEPLOY, resolve } from "./manifests.ts";
 
 /*
@@ -18,8 +18,14 @@ import { DEPLOY, resolve } from "./manifests.ts";
 
 const CAUSEWAY = fileURLToPath(new URL("../../bin/causeway", import.meta.url));
 const OBJECTS = fileURLToPath(new URL("rbac/objects.yaml", import.meta.url));
+/** What the controller makes for a Gateway. */
+const INSTANCES = fileURLToPath(new URL("../../controller/instances/goldens/instances.yaml", import.meta.url));
 const API = "169.254.78.1";
 const { resources } = resolve(DEPLOY);
+
+/** Not a request: what a binding may name. */
+const BIND = "bind clusterroles.rbac.authorization.k8s.io";
+const GATEWAY = { apiVersion: "gateway.networking.k8s.io/v1", kind: "Gateway", metadata: { name: "edge" } };
 
 /** Who is asked as, and what a role in a namespace and a ClusterRole grant it. */
 const ACCOUNTS = {
@@ -58,7 +64,8 @@ describe.skipIf(!HAS_GATEWAY_API || IS_REAL)(`what is granted and what is asked 
 
   function granted(account: Account): readonly string[] {
     const { namespaced, cluster: name } = ACCOUNTS[account];
-    return [...new Set([...namespaced, ...grantsOf(resources, "ClusterRole", name)])].sort();
+    const all = new Set([...namespaced, ...grantsOf(resources, "ClusterRole", name)]);
+    return [...all].filter((grant) => grant !== BIND).sort();
   }
 
   beforeAll(async () => {
@@ -82,15 +89,24 @@ describe.skipIf(!HAS_GATEWAY_API || IS_REAL)(`what is granted and what is asked 
     });
     runtime.sandboxes = [{ id: "s1", pod: "default/echo-1", path: `/run/netns/${bed.name("t1")}` }];
     const instance = ["--gateway", "default/edge", "--pod", "default/gateway-a", "--drain-ms", "0"];
-    start("controller", "controller", undefined);
+    start("controller", "controller", undefined, "--image", "causeway:test");
     start("proxy", "gateway", "g", ...instance);
     start("frontend", "gateway", "g", ...instance);
     start("node", "node", undefined, "--node-name", "worker", "--cri", runtime.socket);
-    // The Service stays until there were targets to ask, and goes so that its slices go, too.
+    // The Service is one of ours until there were targets to ask; then its slices go.
     const asked = (): readonly string[] => used("gateway");
     const last = "patch healthchecks/status.causeway.dev";
     await vi.waitFor(() => expect(asked()).toContain(last), { timeout: 30_000, interval: 100 });
-    await cluster.delete({ apiVersion: "v1", kind: "Service", metadata: { name: "echo" } });
+    const service = { apiVersion: "v1", kind: "Service", metadata: { name: "echo" } };
+    await cluster.patch(service, { metadata: { annotations: { "k8s.v1.cni.cncf.io/service-network": null } } });
+    const made = ["deployments.apps", "rolebindings.rbac.authorization.k8s.io"].map((resource) => `patch ${resource}`);
+    const gone = "delete endpointslices.discovery.k8s.io";
+    await vi.waitFor(() => expect(used("controller")).toEqual(expect.arrayContaining([...made, gone])), {
+      timeout: 30_000,
+      interval: 100,
+    });
+    // It takes its instances along when it becomes another controller's.
+    await cluster.patch(GATEWAY, { spec: { gatewayClassName: "other" } });
   });
   afterAll(async () => {
     for (const child of children) {
@@ -107,6 +123,14 @@ describe.skipIf(!HAS_GATEWAY_API || IS_REAL)(`what is granted and what is asked 
 
   test.each<Account>(["controller", "gateway", "node"])("%s: the same", async (account) => {
     await vi.waitFor(() => expect(granted(account)).toEqual(used(account)), { timeout: 20_000, interval: 100 });
+  });
+
+  test("the controller may bind what instances need, and nothing else", () => {
+    expect(grantsOf(resources, "ClusterRole", "causeway-controller")).toContain(BIND);
+    const named = ["causeway-gateway", "causeway-gateway-cluster"];
+    expect(namesOf(resources, "causeway-controller", "bind")).toEqual(named);
+    const bound = [...readFileSync(INSTANCES, "utf8").matchAll(/kind: ClusterRole\n +name: (\S+)/g)];
+    expect([...new Set(bound.map(([, name]) => name))].sort()).toEqual(named);
   });
 
   test("what is granted in one namespace is asked for nowhere else", () => {
