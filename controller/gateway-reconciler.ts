@@ -9,6 +9,7 @@ import { attach, SUPERSEDED_CONDITION } from "#shared/resolve/attach.ts";
 import type { Attachments, GatewayAttachment, RouteParentReport } from "#shared/resolve/attachment-types.ts";
 import { assignHealthChecks } from "#shared/resolve/health-checks.ts";
 import type { ObjectView, StatusOf } from "#shared/store/object-store.ts";
+import type { Refusals } from "#shared/store/refusals.ts";
 import { ForwardingProblems } from "./forwarding-problems.ts";
 import {
   gatewayClassStatus,
@@ -20,8 +21,10 @@ import {
   routeStatus,
 } from "./gateway-status.ts";
 import type { InstanceReconciler } from "./instances/instance-reconciler.ts";
+import { peerStatus } from "./peer-status.ts";
 import { type AddressPlan, type GatewayAddresses, gatewayKey, planAddresses } from "./plan-addresses.ts";
 import type { Problem } from "./problem.ts";
+import { currentStatus, refusedStatus } from "./refused-status.ts";
 import type { StatusWriter } from "./status-writer.ts";
 
 export interface GatewaySummary {
@@ -56,12 +59,20 @@ function troubles(ref: ObjectRef, conditions: readonly Condition[], prefix = "")
     }));
 }
 
-/** VIPs, and the statuses of GatewayClasses, Gateways, routes, pools, parameters and health checks. All at once: they depend on each other. */
+export interface GatewayExtras {
+  /** Undefined: somebody else runs instances. */
+  readonly instances?: InstanceReconciler | undefined;
+  /** Undefined: the store says at the objects' files what it refuses. */
+  readonly refusals?: Refusals | undefined;
+}
+
+/** VIPs, and the statuses of GatewayClasses, Gateways, routes, pools, parameters, peers and health checks. All at once: they depend on each other. */
 export class GatewayReconciler {
   readonly #view: ObjectView;
   readonly #writer: StatusWriter;
   readonly #log: Log;
   readonly #instances: InstanceReconciler | undefined;
+  readonly #refusals: Refusals | undefined;
   /** What each Gateway was given; its status says the same as soon as the store has caught up. */
   #ledger: ReadonlyMap<string, { readonly uid: string; readonly addresses: readonly Ip[] }> = new Map();
   readonly #instancePods = new Set<string>();
@@ -69,9 +80,9 @@ export class GatewayReconciler {
   #summaries: readonly GatewaySummary[] = [];
   #problems: readonly Problem[] = [];
 
-  /** @param instances Undefined: somebody else runs instances. */
-  constructor(view: ObjectView, writer: StatusWriter, log: Log, instances?: InstanceReconciler) {
+  constructor(view: ObjectView, writer: StatusWriter, log: Log, { instances, refusals }: GatewayExtras = {}) {
     this.#instances = instances;
+    this.#refusals = refusals;
     this.#view = view;
     this.#writer = writer;
     this.#log = log;
@@ -108,10 +119,10 @@ export class GatewayReconciler {
     const plan = this.#plan(attachments);
     const made = await this.#instances?.reconcile(attachments.gateways, plan);
     const failures: unknown[] = [...(made?.failures ?? [])];
-    const writes = [
+    const writes = this.#withRefusals([
       ...this.#gatewayWrites(attachments, plan, made?.conditions ?? new Map()),
       ...this.#otherWrites(attachments, plan),
-    ];
+    ]);
     for (const { ref, status, current } of writes) {
       try {
         await this.#writer.write(ref, status, current);
@@ -146,6 +157,21 @@ export class GatewayReconciler {
       ]),
     );
     return plan;
+  }
+
+  /** What is refused says so in its status, whatever its last good version would say. */
+  #withRefusals(writes: readonly Write[]): readonly Write[] {
+    const byRef = new Map(writes.map((write) => [describeRef(write.ref), write]));
+    const problems: Problem[] = [];
+    for (const refusal of this.#refusals?.list() ?? []) {
+      const object = describeRef(refusal.ref);
+      const status = refusedStatus(this.#view, refusal, byRef.get(object)?.status);
+      if (status === undefined) continue;
+      byRef.set(object, { ref: refusal.ref, status, current: currentStatus(refusal) });
+      problems.push({ object, message: refusal.message });
+    }
+    this.#problems = [...this.#problems, ...problems];
+    return [...byRef.values()];
   }
 
   #gatewayWrites(
@@ -210,6 +236,13 @@ export class GatewayReconciler {
           ref: refOf(check),
           status: { conditions: [accepted] },
           current: check.status,
+        }),
+      ),
+      ...view.list("BgpPeer").map(
+        (peer): Write => ({
+          ref: { kind: "BgpPeer", namespace: peer.metadata.namespace, name: peer.metadata.name },
+          status: peerStatus(peer),
+          current: peer.status,
         }),
       ),
       ...view.list("GatewayParameters").map((parameters): Write => {

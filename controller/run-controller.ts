@@ -4,9 +4,11 @@ import type { Clock } from "#shared/process/clock.ts";
 import type { Log } from "#shared/process/log.ts";
 import { ATTACH_KINDS } from "#shared/resolve/attach.ts";
 import type { Interest, ObjectStore } from "#shared/store/object-store.ts";
+import type { Refusals } from "#shared/store/refusals.ts";
 import { WorkQueue, type WorkQueueOptions } from "#shared/work-queue.ts";
 import { Debounced } from "./debounced.ts";
 import { GatewayReconciler, type GatewaySummary } from "./gateway-reconciler.ts";
+import { GoneInstances } from "./gone-instances.ts";
 import { INSTANCE_INTERESTS, InstanceReconciler } from "./instances/instance-reconciler.ts";
 import type { InstanceImage } from "./instances/pod-template.ts";
 import type { Problem } from "./problem.ts";
@@ -23,6 +25,8 @@ export interface ControllerOptions {
   readonly random?: () => number;
   /** What instances run, where the controller is to make them; undefined: somebody else does. */
   readonly instances?: InstanceImage | undefined;
+  /** What the store refuses to read; told in statuses. */
+  readonly refusals?: Refusals | undefined;
   /** Waits before retries, and for the ends of grace periods. */
   readonly pause?: WorkQueueOptions["pause"];
 }
@@ -48,6 +52,7 @@ const INTERESTS: readonly Interest[] = [
   ...ATTACH_KINDS.map((kind) => ({ kind })),
   { kind: "AddressPool" },
   { kind: "HealthCheck" },
+  { kind: "BgpPeer" },
   { kind: "Pod" },
   { kind: "EndpointSlice", matchLabels: { [SLICE_MANAGED_BY_LABEL]: SLICE_MANAGED_BY_VALUE } },
 ];
@@ -64,7 +69,7 @@ const GATEWAYS = "gateways";
  * @throws StoreUnavailableError when the store cannot be read at all.
  */
 export async function runController(options: ControllerOptions): Promise<RunningController> {
-  const { store, log, clock, signal, random = Math.random, pause, instances } = options;
+  const { store, log, clock, signal, random = Math.random, pause, instances, refusals } = options;
   const hooks: { changed: (ref: ObjectRef) => void } = {
     // Until the reconcilers exist nothing is lost: they begin with all that the view holds by then.
     changed: () => undefined,
@@ -73,13 +78,14 @@ export async function runController(options: ControllerOptions): Promise<Running
   const view = await store.watch(interests, (ref) => hooks.changed(ref), signal);
   const writer = new StatusWriter(store, clock);
   const maker = instances && new InstanceReconciler(view, store, log, instances);
-  const gateways = new GatewayReconciler(view, writer, log, maker);
+  const gateways = new GatewayReconciler(view, writer, log, { instances: maker, refusals });
+  const gone = new GoneInstances(view, store, clock, log);
   const slices = new SliceReconciler(view, store, writer, log, clock);
   const queue = new WorkQueue({
     reconcile: async (key) => {
       if (key !== GATEWAYS) return slices.reconcile(key);
       await gateways.reconcile();
-      return undefined;
+      return await gone.reconcile();
     },
     onFailure: (key, error, retryInMs) => log.warn({ key, err: error, retryInMs }, "will be tried again"),
     random,
@@ -96,6 +102,7 @@ export async function runController(options: ControllerOptions): Promise<Running
     if (ref.kind === "EndpointSlice") forwarding.touch();
     if (view.get(ref.kind, ref.namespace, ref.name) === undefined) writer.forget(ref);
   };
+  refusals?.watch(() => queue.add(GATEWAYS), signal);
   for (const key of slices.keys()) queue.add(key);
   queue.add(GATEWAYS);
   const aborted = new Promise<void>((resolve) => {

@@ -82,6 +82,12 @@ const MANIFESTS: readonly Manifest[] = [
   gateway("unknown-parameters", {
     infrastructure: { parametersRef: { group: "causeway.dev", kind: "GatewayParameters", name: "none" } },
   }),
+  {
+    kind: "BgpPeer",
+    metadata: { name: "router", namespace: "infra" },
+    spec: { address: "192.0.2.1", asn: 65_000, localAsn: 65_001 },
+    status: { instances: [{ name: "gw-1", state: "Refused", message: "no Secret" }] },
+  },
   instance("gw", true),
   service(),
   service("broken", "not a network!"),
@@ -165,7 +171,7 @@ function judged(written: readonly Written[], schemas: ReadonlyMap<string, OpenAp
 test("our own kinds' statuses are taken whole", async () => {
   const found = judged(await writtenStatuses(), schemasIn(`${ROOT}/deploy/crds`), "causeway.dev/v1alpha1");
   expect(new Set(found.map(({ kind }) => kind))).toEqual(
-    new Set(["AddressPool", "GatewayParameters", "FlowRoute", "HealthCheck"]),
+    new Set(["AddressPool", "BgpPeer", "GatewayParameters", "FlowRoute", "HealthCheck"]),
   );
   for (const { kind, name, said, status, stored } of found) {
     expect(said, `${kind} ${name}`).toEqual([]);

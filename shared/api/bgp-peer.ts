@@ -175,9 +175,9 @@ export const bgpPeerSchema = z.strictObject({
         )
         .default([])
         .describe("The session of every instance."),
-      conditions: z.array(conditionSchema).default([]).describe("What is true of the peer as a whole."),
+      conditions: z.array(conditionSchema).default([]).describe("Accepted, Established."),
     })
     .optional()
-    .describe("Written by the gateway instances."),
+    .describe("Written by the gateway instances and the controller."),
 });
 export type BgpPeer = z.infer<typeof bgpPeerSchema>;

@@ -220,6 +220,12 @@ export const CRD_METADATA: Readonly<
       { name: "Address", type: "string", jsonPath: ".spec.address" },
       { name: "ASN", type: "integer", jsonPath: ".spec.asn" },
       {
+        name: "Established",
+        type: "string",
+        jsonPath: '.status.conditions[?(@.type=="Established")].status',
+        description: "Whether all instances use the router.",
+      },
+      {
         name: "Session",
         type: "string",
         jsonPath: ".status.instances[*].state",

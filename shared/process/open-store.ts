@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { ObjectStore } from "../store/object-store.ts";
+import type { Refusals } from "../store/refusals.ts";
 import type { Clock } from "./clock.ts";
 import type { LeaderLock } from "./leader-election.ts";
 
@@ -29,6 +30,8 @@ export interface OpenedStore {
   readonly store: ObjectStore;
   /** Locks by which replicas of a process agree on a leader; a store in folders has none. */
   readonly lock?: (name: string) => LeaderLock;
+  /** What is there and makes no sense; a store in folders says so at the file instead. */
+  readonly refusals?: Refusals;
 }
 
 /** The command line does not say where objects are, or says it twice. */
@@ -66,5 +69,5 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
   const { KubernetesStore } = await import("../store/kubernetes/kubernetes-store.ts");
   log.info({ server: config.server.href }, "objects are in the Kubernetes API");
   const store = new KubernetesStore({ config, log, signal, clock, userAgent: `causeway-${name}` });
-  return { store, lock: (lease) => store.lock(lease) };
+  return { store, lock: (lease) => store.lock(lease), refusals: store.refusals };
 }

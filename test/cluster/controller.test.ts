@@ -10,6 +10,8 @@ import { Relay } from "./support/relay.ts";
 /* The controller, unchanged, on the Kubernetes API: examples/lab/minimal and pods. */
 
 const EXAMPLE = fileURLToPath(new URL("../../examples/lab/minimal/manifests/*.yaml", import.meta.url));
+const OWN = "causeway.dev/v1alpha1";
+const TIME = "2026-01-01T00:00:00Z";
 const SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
 
 const statusSchema = z.looseObject({
@@ -19,7 +21,11 @@ const statusSchema = z.looseObject({
       addresses: z.array(z.looseObject({ value: z.string() })).optional(),
       conditions: z.array(z.looseObject({ type: z.string(), status: z.string(), reason: z.string() })).optional(),
       parents: z
-        .array(z.looseObject({ conditions: z.array(z.looseObject({ type: z.string(), status: z.string() })) }))
+        .array(
+          z.looseObject({
+            conditions: z.array(z.looseObject({ type: z.string(), status: z.string(), reason: z.string() })),
+          }),
+        )
         .optional(),
     })
     .optional(),
@@ -132,6 +138,7 @@ describe.skipIf(!HAS_GATEWAY_API)(`the controller on the Kubernetes API${WITHOUT
       "get tcproutes",
       "get udproutes",
       "patch addresspools/status",
+      "patch bgppeers/status",
       "patch endpointslices",
       "patch gatewayclasses/status",
       "patch gatewayparameters/status",
@@ -200,6 +207,57 @@ describe.skipIf(!HAS_GATEWAY_API)(`the controller on the Kubernetes API${WITHOUT
     await settled(endpoints, ["10.1.0.11"]);
     await cluster.delete(named("Service", "echo", "v1"));
     await settled(async () => (await slices()).map(({ metadata }) => metadata.name), ["by-hand"]);
+  });
+
+  test("other controllers' entries of a route's parents stay, once", async () => {
+    const route = named("TCPRoute", "echo");
+    const theirs = {
+      parentRef: { name: "theirs" },
+      controllerName: "example.com/other",
+      conditions: [{ type: "Accepted", status: "True", reason: "R", message: "", lastTransitionTime: TIME }],
+    };
+    await cluster.patch(route, { status: { parents: [theirs] } }, "status");
+    running = await startController(cluster);
+    const parents = async () => ((await statusOf(route)).parents ?? []).length;
+    await settled(parents, 2);
+    await cluster.patch(route, { spec: { rules: [{ backendRefs: [{ name: "none", port: 1 }] }] } });
+    await settled(async () => JSON.stringify(await statusOf(route)).includes("BackendNotFound"), true);
+    expect(await parents()).toBe(2);
+  });
+
+  test("what the definitions let through and makes no sense is refused in status, and harms nobody", async () => {
+    const pool = named("AddressPool", "public", OWN);
+    const backwards = "198.51.100.9-198.51.100.3";
+    const flow: Manifest = {
+      ...named("FlowRoute", "flow", OWN),
+      spec: {
+        parentRefs: [{ name: "edge" }, { name: "unknown" }],
+        match: { destinationPorts: ["90-80"] },
+        backendRefs: [{ name: "echo", port: 8080 }],
+      },
+    };
+    await cluster.apply(flow);
+    await cluster.apply({ ...named("AddressPool", "new", OWN), spec: { addresses: [backwards] } });
+    running = await startController(cluster);
+    await settled(() => vips(), ["198.51.100.1"]);
+    const first = async (manifest: Manifest) => {
+      const { conditions = [], parents = [] } = await statusOf(manifest);
+      return [...parents.flatMap((parent) => parent.conditions), ...conditions].map(
+        ({ type, status, reason }) => `${type} ${status} ${reason}`,
+      );
+    };
+    await settled(() => first(named("AddressPool", "new", OWN)), ["Accepted False Invalid"]);
+    await settled(() => first(flow), ["Accepted False UnsupportedValue"]);
+    // The last good version stays, with its VIPs and what it says of its addresses.
+    await cluster.patch(pool, { spec: { addresses: [backwards] } });
+    await settled(async () => (await first(pool))[0], "Accepted False Invalid");
+    expect(await first(pool)).toContain("Available True AddressesFree");
+    expect(JSON.stringify(await statusOf(pool))).toContain("spec.addresses[0]");
+    expect(await vips()).toEqual(["198.51.100.1"]);
+    await cluster.patch(pool, { spec: { addresses: ["198.51.100.0/24"] } });
+    await cluster.patch(flow, { spec: { match: { destinationPorts: ["80-90"] } } });
+    await settled(async () => (await first(pool))[0], "Accepted True Accepted");
+    await settled(async () => (await first(flow))[0], "Accepted True Accepted");
   });
 
   test.skipIf(IS_REAL)("no change is missed while the API server is killed, slow, busy, wrong or silent", async () => {

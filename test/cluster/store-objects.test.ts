@@ -40,15 +40,16 @@ describe("objects", () => {
     await cluster.apply(pool("broken", "192.0.2.9-192.0.2.1"));
     await cluster.apply(pool("c", "198.51.100.0/24"));
     await sees(followed, "AddressPool", ["a", "c"]);
-    await eventually(() => expect(store.problems()).toHaveLength(2));
+    await eventually(() => expect(store.refusals.list()).toHaveLength(2));
     expect(addresses("a")).toEqual(["192.0.2.0/24"]);
-    expect(store.problems()[0]).toContain(
-      "AddressPool a: spec.addresses[1]: 192.0.2.1-192.0.2.9 overlaps 192.0.2.0/24",
-    );
+    expect(store.refusals.list().find(({ ref }) => ref.name === "a")).toMatchObject({
+      generation: 2,
+      message: expect.stringContaining("spec.addresses[1]: 192.0.2.1-192.0.2.9 overlaps 192.0.2.0/24"),
+    });
     expect(warnings.join("")).toContain("AddressPool broken: spec.addresses[0]");
     await cluster.apply(pool("a", "203.0.113.0/24"));
     await cluster.delete(pool("broken"));
-    await eventually(() => expect([addresses("a"), store.problems()]).toEqual([["203.0.113.0/24"], []]));
+    await eventually(() => expect([addresses("a"), store.refusals.list()]).toEqual([["203.0.113.0/24"], []]));
   });
 
   test("pods are kept without what nobody reads; only those of a node, or with a label", async () => {

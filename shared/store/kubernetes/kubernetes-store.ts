@@ -4,6 +4,7 @@ import { type Clock, systemClock } from "../../process/clock.ts";
 import type { LeaderLock } from "../../process/leader-election.ts";
 import type { Log } from "../../process/log.ts";
 import type { Interest, ObjectStore, ObjectView, StatusOf, WriteOptions } from "../object-store.ts";
+import type { Refusal, Refusals } from "../refusals.ts";
 import { ApiClient, type ApiClientOptions } from "./api-client.ts";
 import type { ApiConfig } from "./api-config.ts";
 import { LeaseLock } from "./lease-lock.ts";
@@ -37,7 +38,8 @@ export class KubernetesStore implements ObjectStore {
   readonly #served: ServedKinds;
   readonly #writes: ObjectWrites;
   readonly #sessions = new Set<WatchSession>();
-  readonly #problems = new Map<string, string>();
+  readonly #refusals = new Map<string, Refusal>();
+  readonly #refusalListeners = new Set<(ref: ObjectRef) => void>();
   readonly #unserved = new Set<Kind>();
   /** What keeps which list or watch from working. */
   readonly #troubles = new Map<Interest, string>();
@@ -67,10 +69,14 @@ export class KubernetesStore implements ObjectStore {
     });
   }
 
-  /** What is wrong with the objects that were read, by object. */
-  problems(): readonly string[] {
-    return [...this.#problems.values()].sort();
-  }
+  /** Objects that were not read, because they make no sense. */
+  readonly refusals: Refusals = {
+    list: () => [...this.#refusals.values()],
+    watch: (listener, signal) => {
+      this.#refusalListeners.add(listener);
+      signal.addEventListener("abort", () => this.#refusalListeners.delete(listener), { once: true });
+    },
+  };
 
   async watch(
     interests: readonly Interest[],
@@ -91,7 +97,7 @@ export class KubernetesStore implements ObjectStore {
       nowMs: () => clock.nowMs(),
       ...(times === undefined ? {} : { times }),
       onChange,
-      onProblem: (ref, problem) => this.#noteProblem(ref, problem),
+      onRefusal: (ref, refusal) => this.#noteRefusal(ref, refusal),
       onServed: ({ kind }, isServed) => this.#noteServed(kind, isServed),
       onTrouble: (interest, error) => this.#noteTrouble(interest, error),
     });
@@ -115,16 +121,17 @@ export class KubernetesStore implements ObjectStore {
     await this.#writes.applyStatus(ref, status, options.fieldManager);
   }
 
-  #noteProblem(ref: ObjectRef, problem: string | undefined): void {
+  #noteRefusal(ref: ObjectRef, refusal: Refusal | undefined): void {
     const { log } = this.#options;
     const key = describeRef(ref);
-    if (problem === undefined) {
-      if (this.#problems.delete(key)) log.info({ object: key }, "the object's problem is gone");
-      return;
+    const before = this.#refusals.get(key);
+    if (refusal === undefined) {
+      if (this.#refusals.delete(key)) log.info({ object: key }, "the object's problem is gone");
+    } else {
+      this.#refusals.set(key, refusal);
+      if (before?.message !== refusal.message) log.warn({ object: key }, `${key}: ${refusal.message}`);
     }
-    if (this.#problems.get(key) === problem) return;
-    this.#problems.set(key, problem);
-    log.warn({ object: key }, problem);
+    for (const listener of this.#refusalListeners) listener(ref);
   }
 
   #noteServed(kind: Kind, isServed: boolean): void {

@@ -30,6 +30,8 @@ const parentsSchema = z.looseObject({
     .default({ parents: [] }),
 });
 
+const ownParentsSchema = z.array(z.looseObject({ controllerName: z.string() }));
+
 /** What the watches know. */
 export interface Known {
   find(ref: ObjectRef): KnownObject | undefined;
@@ -119,7 +121,8 @@ export class ObjectWrites {
       const answer = await this.#client.ask({ method: "GET", path: objectPath(served, ref), signal: this.#signal });
       const { metadata, status: live } = parentsSchema.parse(answer);
       const others = live.parents.filter(({ controllerName }) => controllerName !== CONTROLLER_NAME);
-      const own: readonly unknown[] = Array.isArray(status.parents) ? status.parents : [];
+      // Whoever states the whole list may have seen an older one.
+      const own = ownParentsSchema.parse(status.parents).filter((entry) => entry.controllerName === CONTROLLER_NAME);
       const { uid, resourceVersion } = metadata;
       try {
         return await this.#patch(served, ref, manager, "status", {

@@ -1,7 +1,8 @@
 import { z } from "zod";
-import { type AnyObject, describeRef, KINDS, type Kind, type ObjectRef } from "../../api/kinds.ts";
+import { type AnyObject, KINDS, type Kind, type ObjectRef } from "../../api/kinds.ts";
 import { explainIssue } from "../explain-issue.ts";
 import { fieldText } from "../problem.ts";
+import type { Refusal } from "../refusals.ts";
 import { FIELD_MANAGER_PREFIX } from "./field-manager.ts";
 import { trimmerOf } from "./trimmed.ts";
 
@@ -12,6 +13,7 @@ const rawSchema = z.looseObject({
     namespace: z.string().default(""),
     uid: z.string().default(""),
     resourceVersion: z.string(),
+    generation: z.int().optional(),
     annotations: z.record(z.string(), z.string()).nullish(),
     managedFields: z
       .array(
@@ -39,8 +41,8 @@ export interface ReadObject {
   readonly object: AnyObject | undefined;
   /** The field manager, of ours, that made it; undefined for everybody else's. */
   readonly generator: string | undefined;
-  /** Why it does not pass, for the person who wrote it. */
-  readonly problem: string | undefined;
+  /** Why it does not pass. */
+  readonly refusal: Refusal | undefined;
 }
 
 /** Reads objects of one kind. */
@@ -75,8 +77,10 @@ export class ObjectReader {
     )?.manager;
     const parsed = KINDS[kind].schema.safeParse(trimmed);
     const base = { ref, uid, resourceVersion, generator };
-    if (parsed.success) return { ...base, object: parsed.data, problem: undefined };
-    return { ...base, object: undefined, problem: `${describeRef(ref)}: ${problemOf(parsed.error, trimmed, kind)}` };
+    if (parsed.success) return { ...base, object: parsed.data, refusal: undefined };
+    const { generation = 1 } = raw.data.metadata;
+    const message = problemOf(parsed.error, trimmed, kind);
+    return { ...base, object: undefined, refusal: { ref, generation, message, value: trimmed } };
   }
 
   #annotations(annotations: Readonly<Record<string, string>>): Readonly<Record<string, string>> {

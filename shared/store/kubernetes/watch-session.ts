@@ -1,6 +1,7 @@
 import { describeRef, type ObjectRef } from "../../api/kinds.ts";
 import { ObjectIndex } from "../object-index.ts";
 import type { Interest, ObjectView } from "../object-store.ts";
+import type { Refusal } from "../refusals.ts";
 import type { ReadObject } from "./raw-object.ts";
 import { Reflector, type ReflectorOptions } from "./reflector.ts";
 
@@ -11,14 +12,15 @@ export interface KnownObject {
   readonly resourceVersion: string;
   readonly generator: string | undefined;
   /** The object does not pass its schema: its last good version, if there was one, stays in the view. */
-  readonly problem: string | undefined;
+  readonly isRefused: boolean;
 }
 
 export interface WatchSessionOptions
   extends Omit<ReflectorOptions, "interest" | "onList" | "onChange" | "onServed" | "onTrouble"> {
   readonly interests: readonly Interest[];
   readonly onChange: (ref: ObjectRef) => void;
-  readonly onProblem: (ref: ObjectRef, problem: string | undefined) => void;
+  /** Is told of each version that is refused, and `undefined` when the object passes or is gone. */
+  readonly onRefusal: (ref: ObjectRef, refusal: Refusal | undefined) => void;
   readonly onServed: (interest: Interest, isServed: boolean) => void;
   readonly onTrouble: (interest: Interest, error: unknown) => void;
 }
@@ -100,12 +102,12 @@ export class WatchSession {
 
   /** Whether anything is new. */
   #set(known: Map<string, KnownObject>, read: ReadObject): boolean {
-    const { ref, uid, resourceVersion, generator, problem, object } = read;
+    const { ref, uid, resourceVersion, generator, refusal, object } = read;
     const key = describeRef(ref);
     const before = known.get(key);
     if (before?.uid === uid && before.resourceVersion === resourceVersion) return false;
-    known.set(key, { ref, uid, resourceVersion, generator, problem });
-    if (before?.problem !== problem) this.#options.onProblem(ref, problem);
+    known.set(key, { ref, uid, resourceVersion, generator, isRefused: refusal !== undefined });
+    if (refusal !== undefined || before?.isRefused === true) this.#options.onRefusal(ref, refusal);
     if (object !== undefined) {
       this.#index.set(object.kind, object);
       return true;
@@ -118,7 +120,7 @@ export class WatchSession {
   #remove(known: Map<string, KnownObject>, ref: ObjectRef): boolean {
     const before = known.get(describeRef(ref));
     if (!known.delete(describeRef(ref)) || this.get(ref) !== undefined) return false;
-    if (before?.problem !== undefined) this.#options.onProblem(ref, undefined);
+    if (before?.isRefused === true) this.#options.onRefusal(ref, undefined);
     return this.#index.delete(ref);
   }
 }

@@ -28,7 +28,14 @@ export async function startController(
     userAgent: "causeway-controller",
     times: SOON,
   });
-  const controller = await runController({ store, log, clock: systemClock, signal: stop.signal, ...more });
+  const controller = await runController({
+    store,
+    log,
+    clock: systemClock,
+    signal: stop.signal,
+    refusals: store.refusals,
+    ...more,
+  });
   return {
     controller,
     warnings,

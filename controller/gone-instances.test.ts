@@ -1,0 +1,102 @@
+import pino from "pino";
+import { expect, test } from "vitest";
+import type { BgpPeer } from "#shared/api/bgp-peer.ts";
+import type { ObjectRef } from "#shared/api/kinds.ts";
+import { type Manifest, object } from "#shared/resolve/objects.fixture.ts";
+import { MemoryStore } from "#shared/store/memory-store.ts";
+import { GoneInstances } from "./gone-instances.ts";
+import { peerStatus } from "./peer-status.ts";
+import { instance } from "./run-controller.fixture.ts";
+
+const PEER: ObjectRef = { kind: "BgpPeer", namespace: "infra", name: "router" };
+const peer: Manifest = {
+  kind: "BgpPeer",
+  metadata: { name: "router", namespace: "infra" },
+  spec: { address: "192.0.2.1", asn: 65_000, localAsn: 65_001 },
+};
+const check: Manifest = {
+  kind: "HealthCheck",
+  metadata: { name: "check", namespace: "elsewhere" },
+  spec: { targetRefs: [{ name: "web" }] },
+};
+const CHECK: ObjectRef = { kind: "HealthCheck", namespace: "elsewhere", name: "check" };
+
+async function world() {
+  const clock = { timeMs: 0, nowMs: () => clock.timeMs };
+  const store = new MemoryStore([peer, check, instance("gw", true, "gw-here")].map(object));
+  const view = await store.watch(
+    [{ kind: "BgpPeer" }, { kind: "HealthCheck" }, { kind: "Pod" }],
+    () => undefined,
+    new AbortController().signal,
+  );
+  for (const name of ["gw-here", "gw-gone"]) {
+    await store.applyStatus(
+      PEER,
+      { instances: [{ name, state: "Established" }] },
+      { fieldManager: `frontend-${name}` },
+    );
+    const entry = { name, healthy: 1, unhealthy: 0 };
+    await store.applyStatus(CHECK, { instances: [entry] }, { fieldManager: `proxy-${name}` });
+  }
+  const names = () => [
+    store.get("BgpPeer", "infra", "router")?.status?.instances.map(({ name }) => name),
+    store.get("HealthCheck", "elsewhere", "check")?.status?.instances.map(({ name }) => name),
+  ];
+  return { clock, store, names, gone: new GoneInstances(view, store, clock, pino({ level: "silent" })) };
+}
+
+test("entries of an instance whose Pod has been away for 30 s are taken out, others stay", async () => {
+  const { clock, gone, names } = await world();
+  const both = ["gw-gone", "gw-here"];
+  expect(await gone.reconcile()).toBe(30_000);
+  clock.timeMs = 29_999;
+  expect(await gone.reconcile()).toBe(1);
+  expect(names()).toEqual([both, both]);
+  clock.timeMs = 30_000;
+  expect(await gone.reconcile()).toBeUndefined();
+  expect(names()).toEqual([["gw-here"], ["gw-here"]]);
+});
+
+test("a Pod that is seen in time keeps its entries, and its time begins anew", async () => {
+  const { clock, gone, names, store } = await world();
+  await gone.reconcile();
+  store.put(object(instance("gw", true, "gw-gone")));
+  clock.timeMs = 60_000;
+  expect(await gone.reconcile()).toBeUndefined();
+  store.remove({ kind: "Pod", namespace: "infra", name: "gw-gone" });
+  expect(await gone.reconcile()).toBe(30_000);
+  expect(names()[0]).toHaveLength(2);
+});
+
+const status = (...instances: NonNullable<BgpPeer["status"]>["instances"]) => {
+  const parsed = object({ ...peer, status: { instances } });
+  if (parsed.kind !== "BgpPeer") throw new TypeError("not a BgpPeer");
+  const { conditions } = peerStatus(parsed);
+  return Array.isArray(conditions)
+    ? conditions.map(({ type, status: state, reason, message }) => `${type} ${state} ${reason}: ${message}`)
+    : [];
+};
+
+test.each([
+  [[], ["Accepted True Accepted", "Established Unknown NoInstances"]],
+  [
+    [
+      { name: "b", state: "Established" },
+      { name: "a", state: "Static" },
+    ],
+    ["Accepted True Accepted", "Established True Established: 2 of 2"],
+  ],
+  [
+    [
+      { name: "b", state: "Connecting", message: "connecting to 192.0.2.1" },
+      { name: "a", state: "Established" },
+    ],
+    ["Accepted True Accepted", "Established False SessionsDown: 1 of 2 instances use it; b: Connecting"],
+  ],
+  [
+    [{ name: "a", state: "Refused", message: "no Secret" }],
+    ["Accepted False Refused: a: no Secret", "Established False SessionsDown: 0 of 1 instances use it; a: Refused"],
+  ],
+])("a router's conditions: %j", (instances, wanted) => {
+  expect(status(...instances).map((text, at) => text.startsWith(wanted[at] ?? "-"))).toEqual([true, true]);
+});
