@@ -71,9 +71,11 @@ test("next hops on absent interfaces are left out; families without a live insta
     ["net2", 4],
   ]);
   const { routes, kept } = podRoutes(network, (name) => index.get(name));
-  expect(routes.map(({ nextHops }) => nextHops)).toEqual([
-    [{ gateway: "10.1.0.251", ifindex: 3, onlink: true }],
-    [{ gateway: "10.2.0.251", ifindex: 4, onlink: true }],
+  expect(routes.map(({ destination, nextHops }) => [destination, nextHops])).toEqual([
+    ["0.0.0.0/0", [{ gateway: "10.1.0.251", ifindex: 3, onlink: true }]],
+    // DSR: an instance that asks for the VIP gets its own answer.
+    ["10.1.0.251/32", [{ ifindex: 3 }]],
+    ["0.0.0.0/0", [{ gateway: "10.2.0.251", ifindex: 4, onlink: true }]],
   ]);
   expect(kept.map(({ family, path }) => [family, path.key])).toEqual([[6, "default/a"]]);
   expect(planRoutes(routes, routes.map(canonicalRoute))).toEqual({ add: [], replace: [], delete: [] });

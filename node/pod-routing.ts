@@ -88,9 +88,25 @@ export function podRoutes({ paths }: PodNetwork, ifindex: (name: string) => numb
       });
       const destination = family === 4 ? "0.0.0.0/0" : "::/0";
       if (nextHops.length > 0) routes.push({ table, destination, nextHops, protocol: ROUTE_PROTOCOL });
+      // What a VIP answers an instance itself (it asks whether the pod has the VIP) goes there, and over no other.
+      if (path.mode === "DSR") routes.push(...ownRoutes(table, family, nextHops));
     }
   }
   return { routes, kept };
+}
+
+function ownRoutes(
+  table: number,
+  family: Family,
+  hops: readonly { readonly gateway: Ip; readonly ifindex: number }[],
+): Route[] {
+  const first = new Map(hops.map((hop) => [hop.gateway, hop]));
+  return [...first.values()].map(({ gateway, ifindex }) => ({
+    table,
+    destination: `${gateway}/${bitsOf(family)}`,
+    nextHops: [{ ifindex }],
+    protocol: ROUTE_PROTOCOL,
+  }));
 }
 
 /** A setting that must be one of `accepted`, and is made `value` where it is not. */

@@ -15,7 +15,16 @@ import { planRules } from "#shared/kernel/plan-rules.ts";
 import { lookupRoute } from "#shared/kernel/route-lookup.ts";
 import { applyRoutes, type CanonicalRoute, canonicalRoute, listRoutes, routeText } from "#shared/kernel/routes.ts";
 import { applyRules, deleteRule, listRules, type Rule, ruleText } from "#shared/kernel/rules.ts";
-import { type Cidr, cidrContains, FAMILIES, type Family, type Ip, parseCidr, parseIp } from "#shared/net/ip.ts";
+import {
+  type Cidr,
+  cidrContains,
+  FAMILIES,
+  type Family,
+  familyOf,
+  type Ip,
+  parseCidr,
+  parseIp,
+} from "#shared/net/ip.ts";
 import { TableKeeper } from "#shared/nft/table-keeper.ts";
 import type { TableState } from "#shared/nft/table-state.ts";
 import type { Log } from "#shared/process/log.ts";
@@ -168,6 +177,14 @@ export class InstanceKernel {
   /** Addresses of this instance, as they were last read. */
   ownAddresses(): ReadonlySet<string> {
     return (this.#network ?? this.#readNetwork()).addresses;
+  }
+
+  /** This instance's address on one of its interfaces, link-local ones aside, as it was last read. */
+  ownAddress(device: string, family: Family): Ip | undefined {
+    const { connected } = this.#network ?? this.#readNetwork();
+    const isIt = (one: (typeof connected)[number]): boolean =>
+      one.device === device && one.own !== undefined && familyOf(one.own) === family;
+    return connected.find(isIt)?.own;
   }
 
   observe(intent: Intent): Observation {

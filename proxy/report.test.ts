@@ -19,7 +19,9 @@ it("no interface withdraws everything, and names the VIPs still", async () => {
 });
 
 it("a VIP of which no flow reaches a target is not ready, whatever its tables hold; the other family's is", async () => {
-  const intent = await intentOf(scenario(), undefined, "edge", (_, __, address) => address.includes("."));
+  const intent = await intentOf(scenario(), undefined, "edge", {
+    isUnreachable: (_, __, address) => address.includes("."),
+  });
   const { vips } = programmedOf(intent, 1, new Set(["ext0", "svc0"]));
   expect(vips.map(({ address, ready }) => [address, ready])).toEqual([
     ["198.51.100.10", false],

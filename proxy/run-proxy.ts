@@ -1,6 +1,7 @@
 import type { ObjectRef } from "#shared/api/kinds.ts";
 import { GATEWAY_NAME_LABEL } from "#shared/api/names.ts";
 import { type Programmed, writeProgrammed } from "#shared/instance/programmed.ts";
+import { EchoSocket } from "#shared/kernel/echo-socket.ts";
 import { watchKernel } from "#shared/kernel/netlink-events.ts";
 import type { Clock } from "#shared/process/clock.ts";
 import { ConvergeLoop } from "#shared/process/converge-loop.ts";
@@ -14,6 +15,8 @@ import type { Packet } from "#shared/resolve/locate.ts";
 import { SLICES_THAT_COUNT } from "#shared/resolve/slice-interest.ts";
 import { TableCache } from "#shared/resolve/tables.ts";
 import type { Interest, ObjectStore, ObjectView } from "#shared/store/object-store.ts";
+import { Arrivals, arrivalCheck } from "./arrivals/arrivals.ts";
+import { companies } from "./arrivals/newcomers.ts";
 import { carried, Drain, type DrainEnd } from "./drain.ts";
 import { type HealthWatch, watchTargets } from "./health/watch-targets.ts";
 import { type IcmpTranslator, openIcmpTranslator } from "./icmp-translator.ts";
@@ -78,6 +81,8 @@ class ProxyProcess implements RunningProxy {
   readonly #life = new AbortController();
   readonly #icmp: IcmpTranslator;
   readonly #repairs = new Repairs();
+  readonly #arrivals: Arrivals;
+  #wake: () => void = () => undefined;
   /** Exists once the objects are there. */
   #health: HealthWatch | undefined;
   #view: ObjectView | undefined;
@@ -101,6 +106,13 @@ class ProxyProcess implements RunningProxy {
     this.#options = options;
     this.#kernel = new InstanceKernel(options.log);
     this.#keeper = new FlowKeeper(this.#kernel, () => performance.now());
+    this.#arrivals = new Arrivals({
+      log: options.log,
+      nowMs: () => performance.now(),
+      random: Math.random,
+      onChange: () => this.#wake(),
+      open: (via, identifier) => new EchoSocket({ ...via, device: via.interface, identifier }),
+    });
     this.#icmp = openIcmpTranslator({
       intent: () => this.#intent,
       legOf: (packet) => this.locate(packet)?.leg,
@@ -139,6 +151,7 @@ class ProxyProcess implements RunningProxy {
   async start(): Promise<void> {
     const { store, log, signal } = this.#options;
     const loop = new ConvergeLoop({ name: "proxy", converge: () => this.#converge(), log, signal: this.#work.signal });
+    this.#wake = () => loop.wake();
     const interests: Interest[] = [
       ...ATTACH_KINDS.map((kind) => ({ kind })),
       SLICES_THAT_COUNT,
@@ -206,9 +219,13 @@ class ProxyProcess implements RunningProxy {
     if (view === undefined) return undefined;
     this.#attachments ??= attach(view);
     const slices = view.list("EndpointSlice");
-    this.#health?.plan(servedGateways(this.#attachments, gateway), slices);
-    const isUnreachable = this.#health?.monitor.isUnreachable;
-    const intent = resolveIntent(this.#attachments, slices, gateway, this.#cache, isUnreachable);
+    const served = servedGateways(this.#attachments, gateway);
+    this.#health?.plan(served, slices);
+    this.#arrivals.plan(companies(served, slices), arrivalCheck(served[0]?.parameters));
+    const intent = resolveIntent(this.#attachments, slices, gateway, this.#cache, {
+      isUnreachable: this.#health?.monitor.isUnreachable,
+      isArriving: this.#arrivals.isArriving,
+    });
     if (intent === undefined) return this.#forgetGateway();
     // What is no longer offered is withdrawn before the kernel drops it.
     const before = this.#intent;
@@ -224,6 +241,7 @@ class ProxyProcess implements RunningProxy {
     this.#moves = next.moves;
     this.#noteRepairs({ ...repaired, ruleset: foreign ? transactions : 0 });
     this.#intent = intent;
+    this.#arrivals.programmed(intent, (device, family) => this.#kernel.ownAddress(device, family));
     const pods = view.list("Pod").filter((pod) => pod.metadata.namespace === gateway.namespace);
     this.#links?.want(serviceLinks(intent, pods, this.#kernel.ownAddresses()));
     this.#interfaces = new Set(environment.interfaces.keys()).difference(this.#links?.cutOff() ?? NONE);
@@ -305,6 +323,7 @@ class ProxyProcess implements RunningProxy {
     }
     this.#work.abort();
     this.#links?.close();
+    this.#arrivals.close();
     await running;
     await this.#health?.close();
     this.#life.abort();

@@ -197,9 +197,17 @@ function serviceChain(builder: TableBuilder, intent: Intent, environment: Enviro
       ? [`tcp flags & (syn | rst) == syn tcp option maxseg size set ${least - (family === 4 ? 40 : 60)}`]
       : [];
   const replies = replyRules(builder, intent, environment, family);
+  const ours = environment.own.filter((address) => familyOf(address) === family);
+  // The instance itself may ask targets (health checks, arrivals), and their answers are no flow's.
+  const toOwn =
+    ours.length === 0
+      ? []
+      : [
+          `${IP[family]} daddr ${ours.length === 1 ? ours[0] : `{ ${ours.join(", ")} }`} goto ${ownTraffic(builder, from)}`,
+        ];
   if (intent.mode === "DSR") {
     const own = `${IP[family]} saddr != ${vips(builder, intent, family)} goto ${ownTraffic(builder, from)}`;
-    return builder.chain(`service${family}`, [fragment, own, ...guard, ...clamp, ...replies]);
+    return builder.chain(`service${family}`, [fragment, own, ...toOwn, ...guard, ...clamp, ...replies]);
   }
   const reply = builder.chain("reply", replies);
   const address = family === 4 ? "ipv4_addr" : "ipv6_addr";
@@ -213,13 +221,10 @@ function serviceChain(builder: TableBuilder, intent: Intent, environment: Enviro
     (range ? ranges : exact)?.set(key, `goto ${chain}`);
   }
   const key = `${IP[family]} saddr . meta l4proto . th sport`;
-  const own = environment.own.filter((ours) => familyOf(ours) === family);
-  const toOwn = own.length === 1 ? own[0] : `{ ${own.join(", ")} }`;
   const toTranslator = `meta mark set 0x${ICMP_MARK.toString(16)} accept`;
   return builder.chain(`service${family}`, [
     fragment,
-    // A target's port may be asked by the instance itself (health checks), and its answer is no flow's.
-    ...(own.length === 0 ? [] : [`${IP[family]} daddr ${toOwn} goto ${ownTraffic(builder, from)}`]),
+    ...toOwn,
     `${IS_ICMP_ERROR[family]} goto ${allowanceChain(builder, ICMP_ERRORS, from, toTranslator)}`,
     ...guard,
     ...clamp,

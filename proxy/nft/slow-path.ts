@@ -110,7 +110,10 @@ function fromOutside(builder: TableBuilder, intent: Intent, moves: Moves, family
 
 function fromTargets(builder: TableBuilder, intent: Intent, family: Family): string {
   const back = `meta mark set ${hexMark(RETURN_MARK)} accept`;
-  if (intent.mode === "DSR") return builder.chain(`service${family}`, [`${IP[family]} saddr @vips${family} ${back}`]);
+  const toOwn = "fib daddr type local accept";
+  if (intent.mode === "DSR") {
+    return builder.chain(`service${family}`, [toOwn, `${IP[family]} saddr @vips${family} ${back}`]);
+  }
   const key = `${IP[family]} saddr . meta l4proto . th sport`;
   const ranges = returnMaps(builder, intent, family);
   const mark = builder.chain("mark-return", [back]);
@@ -123,7 +126,7 @@ function fromTargets(builder: TableBuilder, intent: Intent, family: Family): str
     }
   }
   return builder.chain(`service${family}`, [
-    "fib daddr type local accept",
+    toOwn,
     `meta mark ${hexMark(ICMP_MARK)} accept`,
     `${key} vmap @returns${family}`,
     ...(ranges ? [`${key} vmap @returns-range${family}`] : []),

@@ -1,6 +1,16 @@
 import { type Family, formatAddress } from "./address-bytes.ts";
 import { kernelError } from "./kernel-error.ts";
-import { closeFd, ERRNO, intOption, lastErrno, receiveFrom, sendTo, setSocketOption, socket } from "./libc.ts";
+import {
+  bindSocket,
+  closeFd,
+  ERRNO,
+  intOption,
+  lastErrno,
+  receiveFrom,
+  sendTo,
+  setSocketOption,
+  socket,
+} from "./libc.ts";
 import { AF_INET, AF_INET6, SOCKET_ADDRESS_BYTES, socketAddress, socketAddressIp } from "./socket-address.ts";
 import { ACCEPT, assembleFilter, attachFilter, BPF, DROP } from "./socket-filter.ts";
 
@@ -9,6 +19,7 @@ const IPPROTO_ICMP = 1;
 const IPPROTO_ICMPV6 = 58;
 const SOL_SOCKET = 1;
 const SO_BINDTODEVICE = 25;
+const SO_MARK = 36;
 const ECHO = { 4: { request: 8, reply: 0 }, 6: { request: 128, reply: 129 } } as const;
 const HEADER_BYTES = 8;
 /** IP header with options, and the echo reply. */
@@ -22,6 +33,8 @@ export interface EchoSocketOptions {
   readonly device: string;
   /** Tells our echoes from everybody else's: 16 bits. */
   readonly identifier: number;
+  /** The sender's address, one of this host; absent: the kernel chooses. */
+  readonly source?: string;
 }
 
 /**
@@ -36,10 +49,11 @@ export class EchoSocket {
   readonly #buffer = new Uint8Array(RECEIVE_BYTES);
   readonly #from = new Uint8Array(SOCKET_ADDRESS_BYTES);
   readonly #fromLength = new Uint8Array(4);
+  #mark = 0;
 
   /** @throws KernelError */
   constructor(options: EchoSocketOptions) {
-    const { device, family, identifier } = options;
+    const { device, family, identifier, source } = options;
     this.#options = options;
     this.#object = `echo socket for IPv${family} on ${device}`;
     const protocol = family === 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
@@ -51,15 +65,27 @@ export class EchoSocket {
       if (setSocketOption(this.#fd, SOL_SOCKET, SO_BINDTODEVICE, name, name.length) < 0) {
         throw kernelError(lastErrno(), this.#object, "", "CAP_NET_RAW");
       }
+      const own = source === undefined ? undefined : socketAddress(source, 0);
+      if (own && bindSocket(this.#fd, own, own.length) < 0)
+        throw kernelError(lastErrno(), `${this.#object}: ${source}`);
     } catch (error) {
       closeFd(this.#fd);
       throw error;
     }
   }
 
-  /** @throws KernelError when the request did not leave. */
-  send(to: string, sequence: number): void {
+  /**
+   * @param mark routes the request by the rules for packets that carry it; needs CAP_NET_ADMIN.
+   * @throws KernelError when the request did not leave.
+   */
+  send(to: string, sequence: number, mark = 0): void {
     const { family, identifier } = this.#options;
+    if (mark !== this.#mark) {
+      if (setSocketOption(this.#fd, SOL_SOCKET, SO_MARK, intOption(mark | 0), 4) < 0) {
+        throw kernelError(lastErrno(), `${this.#object}: mark ${mark}`, "", "CAP_NET_ADMIN");
+      }
+      this.#mark = mark;
+    }
     const { request } = ECHO[family];
     const view = new DataView(this.#message.buffer);
     view.setUint8(0, request);

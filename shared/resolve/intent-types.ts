@@ -24,11 +24,12 @@ export interface Leg {
 }
 
 /**
- * What a leg is given: `accepting` new flows of at least one route; `draining` only the flows that it has; `unready` only
- * the connections that it has, while UDP looks for another target, which may answer.
+ * What a leg is given: `accepting` new flows of at least one route; `draining` only the flows that it has; `arriving`
+ * nothing until its pod is known to be set up for its VIPs; `unready` only the connections that it has, while UDP looks
+ * for another target, which may answer.
  */
 export type LegState = (typeof LEG_STATES)[number];
-export const LEG_STATES = ["accepting", "draining", "unready"] as const;
+export const LEG_STATES = ["accepting", "draining", "arriving", "unready"] as const;
 
 /** Slots of a lookup table. Flows whose legs and weights are equal share one. */
 export interface Table {

@@ -103,7 +103,7 @@ describe("targets that the instance does not reach", () => {
   const V4 = "TCPRoute default/tcp-8080 TCP/8080 IPv4";
   const V6 = "TCPRoute default/tcp-8080 TCP/8080 IPv6";
   const without = (store: MemoryStore, ...addresses: string[]): Promise<Intent> =>
-    intentOf(store, new TableCache(), "edge", (_, __, address) => addresses.includes(address));
+    intentOf(store, new TableCache(), "edge", { isUnreachable: (_, __, address) => addresses.includes(address) });
   const targets = (intent: Intent, key: string): string[] => [...shares(intent, tableOf(intent, key)).keys()].sort();
 
   it("are as if they were not there, in the family in which they are not reached", async () => {

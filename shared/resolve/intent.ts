@@ -11,7 +11,7 @@ import { Legs } from "./legs.ts";
 import { mergeCidrs, mergeRanges } from "./port-ranges.ts";
 import { ReturnClaims } from "./return-claims.ts";
 import { shareTables, type TableCache, type TableRequest } from "./tables.ts";
-import { indexSlices, serviceNetwork, targetsOf } from "./targets.ts";
+import { indexSlices, serviceNetwork, type Target, targetsOf } from "./targets.ts";
 
 interface Share {
   readonly leg: Leg;
@@ -24,6 +24,17 @@ interface PendingShare {
   readonly key: string;
   /** 0: no new flows. */
   readonly weight: number;
+}
+
+/** Of a backend's targets, those of the first standing that any has get its new flows (KEP-1669). */
+const TAKES_NEW_FLOWS = ["ready", "terminating", "arriving"] as const;
+
+/** What one instance knows of targets beside the objects. */
+export interface TargetsSeen {
+  /** Such a target is as if it were not there, unless all of a flow's are. */
+  readonly isUnreachable?: IsUnreachable | undefined;
+  /** Such a target gets no new flows yet, unless nobody else can take them. */
+  readonly isArriving?: ((address: Ip) => boolean) | undefined;
 }
 
 type FlowMatch = Omit<Draft["flow"], "services" | "readyTargets" | "reachable" | "hash">;
@@ -59,15 +70,17 @@ class Resolver {
   readonly #claims = new ReturnClaims();
   readonly #cache: TableCache;
   readonly #isUnreachable: IsUnreachable;
+  readonly #isArriving: (address: Ip) => boolean;
 
   constructor(
     gateway: GatewayAttachment,
     parameters: NonNullable<GatewayAttachment["parameters"]>,
     slices: readonly EndpointSlice[],
     cache: TableCache,
-    isUnreachable: IsUnreachable,
+    { isUnreachable = () => false, isArriving = () => false }: TargetsSeen,
   ) {
     this.#isUnreachable = isUnreachable;
+    this.#isArriving = isArriving;
     this.#gateway = gateway;
     this.#parameters = parameters;
     this.#slices = indexSlices(slices);
@@ -166,13 +179,18 @@ class Resolver {
       );
       return false;
     });
-    const accepting = usable.some(({ state }) => state === "ready") ? "ready" : "terminating";
-    const count = usable.filter(({ state }) => state === accepting).length;
-    return usable.map(({ identity, address, port, state }) => {
+    const standing = ({ state, address }: Target): Target["state"] | "arriving" =>
+      state === "ready" && this.#isArriving(address) ? "arriving" : state;
+    const standings = usable.map(standing);
+    const accepting = TAKES_NEW_FLOWS.find((best) => standings.includes(best));
+    const count = standings.filter((one) => one === accepting).length;
+    return usable.map((target) => {
+      const { identity, address, port } = target;
       // A port that stays the same is not rewritten, and its targets' table is shared with other ports.
       const translate = nat && matchPort !== undefined && port !== matchPort ? port : undefined;
       const suffix = translate === undefined ? "" : `:${protocol.toLowerCase()}/${translate}`;
-      const accepts = state === accepting;
+      const stands = standing(target);
+      const accepts = stands === accepting;
       const key = this.#legs.add({
         key: `${identity}@${network.name}${suffix}`,
         target: identity,
@@ -180,7 +198,7 @@ class Resolver {
         interface: network.interface,
         addresses: { [family]: address },
         ...(translate === undefined ? {} : { port: translate }),
-        state: accepts ? "accepting" : state === "unready" ? "unready" : "draining",
+        state: accepts ? "accepting" : stands === "unready" || stands === "arriving" ? stands : "draining",
       });
       return { key, weight: accepts ? backend.weight / count : 0 };
     });
@@ -374,7 +392,7 @@ class Resolver {
 
 /**
  * What the instances of a Gateway do with packets.
- * @param isUnreachable from one instance: such a target is as if it were not there, unless all of a flow's are.
+ * @param seen from one instance.
  * @returns undefined when the Gateway is not ours, is gone, or its parameters do not resolve.
  */
 export function resolveIntent(
@@ -382,11 +400,11 @@ export function resolveIntent(
   slices: readonly EndpointSlice[],
   gateway: { readonly namespace: string; readonly name: string },
   cache: TableCache,
-  isUnreachable: IsUnreachable = () => false,
+  seen: TargetsSeen = {},
 ): Intent | undefined {
   const [attachment, ...sharing] = servedGateways(attachments, gateway);
   if (attachment?.parameters === undefined) return undefined;
-  return new Resolver(attachment, attachment.parameters, slices, cache, isUnreachable).resolve(sharing);
+  return new Resolver(attachment, attachment.parameters, slices, cache, seen).resolve(sharing);
 }
 
 /** The Gateway, first, and those whose flows its instances serve as well; none when its parameters do not resolve. */

@@ -1,7 +1,6 @@
 import { type AnyObject, isKind, KINDS } from "#shared/api/kinds.ts";
 import { attach } from "#shared/resolve/attach.ts";
-import type { IsUnreachable } from "#shared/resolve/health-checks.ts";
-import { resolveIntent } from "#shared/resolve/intent.ts";
+import { resolveIntent, type TargetsSeen } from "#shared/resolve/intent.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
 import { TableCache } from "#shared/resolve/tables.ts";
 import { MemoryStore } from "#shared/store/memory-store.ts";
@@ -212,7 +211,7 @@ export async function intentOf(
   store: MemoryStore,
   cache: TableCache = new TableCache(),
   gateway = "edge",
-  isUnreachable?: IsUnreachable,
+  seen?: TargetsSeen,
 ): Promise<Intent> {
   const view = await viewOf(store);
   const intent = resolveIntent(
@@ -220,7 +219,7 @@ export async function intentOf(
     view.list("EndpointSlice"),
     { namespace: "default", name: gateway },
     cache,
-    isUnreachable,
+    seen,
   );
   if (intent === undefined) throw new Error(`Gateway ${gateway} has no intent`);
   return intent;
