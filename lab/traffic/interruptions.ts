@@ -4,7 +4,7 @@ import { z } from "zod";
  * A TCP connection that is not accepted within this time has lost a packet: a SYN that nobody answers is sent again after
  * 1 s. To accept is the kernel's work, so a server that is slow to answer is no interruption. UDP: not answered.
  */
-export const AT_ONCE_MS = 900;
+export const AT_ONCE_MS = 500;
 /** Late exchanges whose beginnings are further apart belong to two interruptions. */
 const APART_MS = 1000;
 /** Bounds the memory: beyond it late exchanges are only counted. */
@@ -14,7 +14,7 @@ const LATE_LIMIT = 100_000;
 export const interruptionsSchema = z.object({
   /** The longest time in which none of them was answered, in ms. */
   longestGapMs: z.int(),
-  /** How many were lost, or accepted (UDP: answered) only after 0.9 s. */
+  /** How many were lost, or accepted (UDP: answered) only after 0.5 s. */
   late: z.int(),
   /** When those began: from the first to the last of each row of them in which no two are more than 1 s apart. */
   spans: z.array(z.object({ from: z.string(), to: z.string(), forMs: z.int(), late: z.int() })),

@@ -40,6 +40,9 @@ export function historyKey(flow: Flow): string {
     : flow.key;
 }
 
+/** Whether new flows are given to a leg, of some route. */
+export const accepts = ({ state }: Leg): boolean => state === "accepting";
+
 /** Whether a leg's target is given packets of the flows that it has. */
 export const keeps = (leg: Leg, flowClass: FlowClass): boolean => flowClass === "connection" || leg.state !== "unready";
 

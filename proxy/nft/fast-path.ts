@@ -3,8 +3,7 @@ import { FAMILIES, type Family, familyOf } from "#shared/net/ip.ts";
 import { TableBuilder } from "#shared/nft/table-builder.ts";
 import type { TableState } from "#shared/nft/table-state.ts";
 import { type Intent, type Leg, REFUSED } from "#shared/resolve/intent-types.ts";
-import type { FlowClass } from "../moves/flow-moves.ts";
-import { keeps, type Moves, NO_MOVES } from "../moves/moves.ts";
+import { accepts, keeps, type Moves, NO_MOVES } from "../moves/moves.ts";
 import {
   ANSWERS,
   allowanceChain,
@@ -131,21 +130,27 @@ function externalChain(
   for (const leg of intent.legs.values()) {
     legs.set(String(leg.id), `goto ${legChain(builder, intent, environment, leg, family)}`);
   }
-  const kept = (flowClass: FlowClass): string => {
+  const only = (of: string, given: (leg: Leg) => boolean): string => {
     const all = [...intent.legs.values()];
-    if (all.every((leg) => keeps(leg, flowClass))) return `meta mark vmap @${name}`;
-    const some = builder.map(`${flowClass}-legs${family}`, "type mark : verdict;");
+    if (all.every(given)) return `meta mark vmap @${name}`;
+    const some = builder.map(`${of}-legs${family}`, "type mark : verdict;");
     for (const leg of all) {
       const verdict = legs.get(String(leg.id));
-      if (keeps(leg, flowClass) && verdict !== undefined) some.set(String(leg.id), verdict);
+      if (given(leg) && verdict !== undefined) some.set(String(leg.id), verdict);
     }
-    return `meta mark vmap @${flowClass}-legs${family}`;
+    return `meta mark vmap @${of}-legs${family}`;
   };
   const from: Side = { side: "outside", family };
   const reset = allowanceChain(builder, ANSWERS, from, "reject with tcp reset");
   const refused = builder.chain("refused", [builder.count(REFUSED_COUNTER), `meta l4proto tcp goto ${reset}`, "drop"]);
   legs.set(String(REFUSED), `goto ${refused}`);
-  const toLeg: Finish = { slot: `meta mark vmap @${name}`, kept };
+  const toLeg: Finish = {
+    slot: `meta mark vmap @${name}`,
+    kept: (flowClass) => only(flowClass, (leg) => keeps(leg, flowClass)),
+    get accepting() {
+      return only("accepting", accepts);
+    },
+  };
   // In NAT mode an error must be translated inside as well, which takes user space: it is delivered locally.
   const errors =
     intent.mode === "NAT"

@@ -19,6 +19,8 @@ export interface Finish {
   readonly slot: string;
   /** For the leg at which a flow is kept, by class: does nothing when that leg is given nothing any more. */
   kept(flowClass: FlowClass): string;
+  /** For the leg of a known flow that begins anew: does nothing when that leg is given no new flows. */
+  readonly accepting: string;
 }
 
 /** A map of kept flows: 32 bits of a second hash of the flow, to the leg. Packets make its elements, and time ends them. */
@@ -80,30 +82,37 @@ function packetChain(
   const key = keptExpression(fields, flowClass, intent.hashSeed);
   const keep = (seconds: number): string => `update ${kept} { ${key} timeout ${seconds}s : meta mark }`;
   const full = builder.count(KEPT_FULL);
-  const known = builder.chain("known", [
-    ...(flowClass === "connection"
-      ? [`tcp flags & (fin | rst) != 0x0 ${keep(Math.min(END_TIMEOUT_S, idle))} ${finish.kept(flowClass)}`]
-      : []),
-    keep(idle),
-    finish.kept(flowClass),
-    // Its target is gone. The next packet finds the slot's owner, which refuses it: so the client need not wait.
-    `delete ${kept} { ${key} : meta mark } drop`,
-  ]);
+  const birth = Math.min(BIRTH_TIMEOUT_S, idle);
   const learn = builder.chain("learn", [`${keep(idle)} ${finish.slot}`, full, finish.slot]);
-  const rules = [
-    `meta mark set ${key} map ${kept} goto ${known}`,
-    `meta mark 0x${SETTLED_MARK.toString(16)} goto ${steps.settled}`,
-  ];
-  const { protocols } = steps.flow;
-  if (flowClass === "connection") {
+  const unknown = [`meta mark 0x${SETTLED_MARK.toString(16)} goto ${steps.settled}`];
+  const connection = flowClass === "connection";
+  const isTcp = connection && steps.flow.protocols.includes("TCP");
+  const isSctp = connection && steps.flow.protocols.includes("SCTP");
+  const tcpBegins = isTcp ? ["tcp flags & (syn | ack) == syn"] : [];
+  // The first chunk is INIT (RFC 9260 section 3.2).
+  const sctpBegins = isSctp ? ["meta l4proto sctp @th,96,8 == 1"] : [];
+  if (connection) {
     // Kept with the new owner, or else with the former one: its next packets, which tell no beginning, go the same way.
-    const born = builder.chain("born", [`${keep(Math.min(BIRTH_TIMEOUT_S, idle))} ${finish.slot}`]);
+    const born = builder.chain("born", [`${keep(birth)} ${finish.slot}`]);
     const fresh = builder.chain("fresh", [`${steps.owner} jump ${born}`, full, steps.former, finish.slot]);
-    if (protocols.includes("TCP")) rules.push(`tcp flags & (syn | ack) == syn goto ${fresh}`);
-    // The first chunk is INIT (RFC 9260 section 3.2).
-    if (protocols.includes("SCTP")) rules.push(`meta l4proto sctp @th,96,8 == 1 goto ${fresh}`);
+    unknown.push(...[...tcpBegins, ...sctpBegins].map((begins) => `${begins} goto ${fresh}`));
   }
-  return builder.chain("moved", [...rules, `goto ${learn}`]);
+  unknown.push(`goto ${learn}`);
+  // As if it had never been known.
+  const forget = [`delete ${kept} { ${key} : meta mark }`, `${steps.former} goto ${builder.chain("unknown", unknown)}`];
+  const known = [keep(idle), finish.kept(flowClass), ...forget];
+  if (connection) {
+    // A SYN that is sent again goes where the first one went. A client that uses a port again is not given to a target
+    // that takes nobody any more, or not yet.
+    const again = builder.chain("again", [keep(birth), finish.accepting, ...forget]);
+    known.unshift(...sctpBegins.map((begins) => `${begins} goto ${again}`));
+    if (isTcp) {
+      const ends = [keep(Math.min(END_TIMEOUT_S, idle)), finish.kept(flowClass), ...forget];
+      const edge = builder.chain("edge", [...tcpBegins.map((begins) => `${begins} goto ${again}`), ...ends]);
+      known.unshift(`tcp flags & (syn | fin | rst) != 0x0 goto ${edge}`);
+    }
+  }
+  return builder.chain("moved", [`meta mark set ${key} map ${kept} goto ${builder.chain("known", known)}`, ...unknown]);
 }
 
 /** For ICMP errors about flows of moved slots: they learn nothing and end nothing. */

@@ -3,7 +3,7 @@ import { FAMILIES, type Family, familyOf, ipToBigInt } from "#shared/net/ip.ts";
 import { TableBuilder } from "#shared/nft/table-builder.ts";
 import type { TableState } from "#shared/nft/table-state.ts";
 import { type Intent, type Leg, REFUSED } from "#shared/resolve/intent-types.ts";
-import { keeps, type Moves, NO_MOVES } from "../moves/moves.ts";
+import { accepts, keeps, type Moves, NO_MOVES } from "../moves/moves.ts";
 import { tooBigAnswers } from "./allowances.ts";
 import { counterName, REFUSED_COUNTER, STRAY, UNMATCHED } from "./counters.ts";
 import { dispatch } from "./dispatch.ts";
@@ -95,6 +95,9 @@ function fromOutside(builder: TableBuilder, intent: Intent, moves: Moves, family
         `${flowClass}-legs${family}`,
         [...intent.legs.values()].filter((leg) => keeps(leg, flowClass)),
       ),
+    get accepting() {
+      return accepted(`accepting-legs${family}`, [...intent.legs.values()].filter(accepts));
+    },
   };
   return builder.chain(`external${family}`, [
     `${IP[family]} daddr != @vips${family} accept`,
