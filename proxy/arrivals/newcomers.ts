@@ -26,7 +26,7 @@ export function companies(
 }
 
 /** What is known of a target's address. */
-export type Standing =
+type Standing =
   /** It may be given flows. `answers`: it has answered for the VIPs; undefined: it was not asked, or has not yet. */
   { readonly kind: "trusted"; readonly answers?: true } | { readonly kind: "arriving"; readonly sinceMs: number };
 

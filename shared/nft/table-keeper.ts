@@ -18,8 +18,8 @@ export interface TableKeeperOptions {
   readonly log: Log;
   /** Names of the interfaces that are there: rules that hand packets to others are made anew. */
   readonly interfaces: () => ReadonlySet<string>;
-  /** Elements for maps whose elements packets make, should such a map be made anew. */
-  readonly restore?: ReadonlyMap<string, readonly string[]>;
+  /** Elements for maps whose elements packets make, should such a map be made anew: as they are when it is. */
+  readonly restore?: () => ReadonlyMap<string, readonly string[]>;
 }
 
 /**
@@ -81,7 +81,7 @@ export class TableKeeper {
       tables.map((table) => ({
         table,
         listed: this.#known.has(table.family) ? this.#known.get(table.family) : this.#list(table, isChanged),
-        ...(restore === undefined ? {} : { restore }),
+        ...(restore === undefined ? {} : { restore: restore() }),
       })),
     );
     if (transactions.length > 0) {

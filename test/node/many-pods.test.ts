@@ -65,7 +65,8 @@ function countVia(gateway: string): number {
   return numbers.filter((n) => {
     const socket = openNetlink({ netns: netns(n) });
     try {
-      const routes = listRoutes(socket, { protocol: 201, family: 4 });
+      const own = listRoutes(socket, { protocol: 201, family: 4 });
+      const routes = own.filter(({ destination }) => destination === "0.0.0.0/0");
       return routes.length === 1 && routes[0]?.nextHops[0]?.gateway === gateway;
     } finally {
       socket.close();

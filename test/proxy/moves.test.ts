@@ -309,9 +309,9 @@ describe("flows and changes of targets", () => {
     async (_, left) => {
       begin();
       await program([2, 3, 4]);
-    // pod-1 has moved slots only: all who come to it are known there.
-    await program([1, 2, 3, 4]);
-    const ports = Array.from({ length: 200 }, (_, index) => 20_000 + index);
+      // pod-1 has moved slots only: all who come to it are known there.
+      await program([1, 2, 3, 4]);
+      const ports = Array.from({ length: 200 }, (_, index) => 20_000 + index);
       const connect = async (): Promise<string[]> => {
         const flows = ports.map((sourcePort) => ({
           protocol: "tcp",
