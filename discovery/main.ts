@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { type ProcessOptions, runProcess } from "#shared/process/process.ts";
 import { discoveryMetrics } from "./metrics.ts";
 import { runDiscovery } from "./run-discovery.ts";
@@ -19,6 +20,7 @@ export function main(options: DiscoveryMainOptions): Promise<void> {
       pod,
       only: only.map(({ namespace, name }) => `${namespace}/${name}`),
       nowMs: () => performance.now(),
+      gatewayId: randomBytes(16).toString("hex"),
     });
     return {
       ready: () => discovery.ready(),

@@ -6,6 +6,8 @@ import type { ObjectStore, ObjectView } from "#shared/store/object-store.ts";
 import { DomainRuntime, type DomainStatus } from "./domain/domain-runtime.ts";
 import { logParticipants } from "./domain/log-participants.ts";
 import { DomainReporter } from "./domain-reporter.ts";
+import { FanOut, type FanOutDomain, type FanOutStatus } from "./fan-out/fan-out.ts";
+import { fanOutDomain } from "./fan-out/fan-out-domain.ts";
 import { localInterfaces } from "./network-interfaces.ts";
 import { PodAddresses } from "./pods/pod-addresses.ts";
 
@@ -19,10 +21,13 @@ export interface DiscoveryOptions {
   readonly signal: AbortSignal;
   /** Monotonic. */
   readonly nowMs: () => number;
+  /** 32 hexadecimal digits, random: tells this process from other gateways on its networks. */
+  readonly gatewayId: string;
 }
 
 export interface DiscoveryStatus {
   readonly domains: readonly (DomainStatus & { readonly domain: string })[];
+  readonly fanOut: FanOutStatus;
 }
 
 export interface RunningDiscovery {
@@ -53,10 +58,13 @@ class Discovery implements RunningDiscovery {
   #view: ObjectView | undefined;
   #converged = false;
   #reporter: DomainReporter | undefined;
+  readonly #fanOut: FanOut;
   done: Promise<void> = Promise.resolve();
 
   constructor(options: DiscoveryOptions) {
     this.#options = options;
+    const { gatewayId: id, log, nowMs, signal } = options;
+    this.#fanOut = new FanOut({ domains: () => this.#fanOutDomains(), id, log, nowMs, signal });
   }
 
   ready(): boolean {
@@ -68,7 +76,16 @@ class Discovery implements RunningDiscovery {
       domains: [...this.#runtimes]
         .sort(([a], [b]) => (a < b ? -1 : 1))
         .map(([domain, runtime]) => ({ domain, ...runtime.status() })),
+      fanOut: this.#fanOut.status(),
     };
+  }
+
+  #fanOutDomains(): readonly FanOutDomain[] | undefined {
+    if (!this.#converged) return undefined;
+    const nothingKnown = (): undefined => undefined;
+    return [...this.#runtimes.values()].flatMap(
+      (runtime) => fanOutDomain(runtime.object, runtime.participants(), nothingKnown) ?? [],
+    );
   }
 
   async start(): Promise<void> {
@@ -96,6 +113,8 @@ class Discovery implements RunningDiscovery {
     });
     this.#reporter = reporter;
     this.done = loop.run().then(async () => {
+      // It hands over what participants want, for as long as they are known.
+      await this.#fanOut.done;
       for (const runtime of this.#runtimes.values()) runtime.close();
       this.#runtimes.clear();
       ended.abort();
@@ -134,23 +153,26 @@ class Discovery implements RunningDiscovery {
         const runtime = new DomainRuntime({ object, interfaces, owners: this.#pods, log, nowMs });
         runtime.subscribe(logParticipants(log, key));
         runtime.subscribe(() => this.#reporter?.touch());
+        runtime.subscribe(() => this.#fanOut.wake());
         this.#runtimes.set(key, runtime);
         log.info({ domain: key }, "served");
       }
     }
     for (const runtime of this.#runtimes.values()) runtime.tick();
     this.#converged = true;
+    this.#fanOut.wake();
     this.#reporter?.touch();
     return LOOK_MS;
   }
 
-  #entryOf({ metadata }: DiscoveryDomain) {
+  #entryOf({ metadata, spec }: DiscoveryDomain) {
     const key = `${metadata.namespace}/${metadata.name}`;
     const message = this.#refused.get(key);
     if (message !== undefined) return { state: "Refused", participants: 0, message };
     const status = this.#runtimes.get(key)?.status();
     if (status === undefined) return undefined;
-    const { participants, problems } = status;
+    const { participants } = status;
+    const problems = [...status.problems, ...(spec.fanOut === undefined ? [] : this.#fanOut.problems)];
     return {
       state: problems.length === 0 ? "Listening" : "Partial",
       participants: participants.length,
