@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { type ListenAddress, parseListenAddress } from "#shared/process/http-server.ts";
 import { registerEchoCommand, registerLabCommands, registerTrafficCommand } from "../lab/cli.ts";
 import { registerExplainCommand } from "./explain.ts";
+import { registerGraphCommand } from "./graph.ts";
 import { registerValidateCommand } from "./validate.ts";
 
 /*
@@ -109,13 +110,14 @@ function program(): Command {
       await main(options);
     });
 
-  processCommand(causeway, "discovery", "hear the DDS participants of several networks")
+  const discovery = processCommand(causeway, "discovery", "hear the DDS participants of several networks")
     .requiredOption("--pod <namespace/name>", "the Pod that this runs in", namespacedName)
     .option("--only <namespace/name...>", "only these DiscoveryDomains", namespacedNames)
     .action(async (options) => {
       const { main } = await import("../discovery/main.ts");
       await main(options);
     });
+  registerGraphCommand(discovery);
 
   registerValidateCommand(causeway);
   registerExplainCommand(causeway);

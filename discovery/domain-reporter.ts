@@ -1,8 +1,11 @@
 import { isDeepStrictEqual } from "node:util";
 import type { DiscoveryDomain } from "#shared/api/discovery-domain.ts";
+import type { Condition } from "#shared/api/meta.ts";
+import type { Clock } from "#shared/process/clock.ts";
 import { ConvergeLoop } from "#shared/process/converge-loop.ts";
 import type { Log } from "#shared/process/log.ts";
 import { pause } from "#shared/process/pause.ts";
+import { withTransitionTimes } from "#shared/resolve/conditions.ts";
 import { type ObjectStore, type ObjectView, type StatusOf, StoreNotFoundError } from "#shared/store/object-store.ts";
 
 /** Statuses are written at most once in this time. */
@@ -16,6 +19,9 @@ export interface DomainReporterOptions {
   readonly pod: { readonly namespace: string; readonly name: string };
   /** What this relay says of an object; undefined: nothing. */
   readonly entryOf: (object: DiscoveryDomain) => Omit<InstanceEntry, "name"> | undefined;
+  /** What this relay finds true of an object; without times. */
+  readonly conditionsOf: (object: DiscoveryDomain) => readonly Condition[];
+  readonly clock: Clock;
   readonly log: Log;
   readonly signal: AbortSignal;
 }
@@ -41,14 +47,18 @@ export class DomainReporter {
   }
 
   async #write(): Promise<undefined> {
-    const { entryOf, pod, signal, view } = this.#options;
+    const { clock, conditionsOf, entryOf, pod, signal, view } = this.#options;
     for (const object of view.list("DiscoveryDomain")) {
       const { namespace, name, uid } = object.metadata;
       const entry = entryOf(object);
       const key = `${namespace}/${name} ${uid}`;
-      const status = { instances: entry === undefined ? [] : [{ name: pod.name, ...entry }] };
+      const instances = entry === undefined ? [] : [{ name: pod.name, ...entry }];
+      const conditions = isFirst(pod.name, object) ? conditionsOf(object) : [];
+      const status = { instances, conditions };
       if (isDeepStrictEqual(this.#written.get(key), status)) continue;
-      await this.#apply(namespace, name, status);
+      const now = new Date(clock.nowMs()).toISOString();
+      const timed = withTransitionTimes(conditions, object.status?.conditions ?? [], now);
+      await this.#apply(namespace, name, { instances, conditions: timed });
       this.#written.set(key, status);
     }
     await pause(QUIET_MS, signal);
@@ -65,4 +75,9 @@ export class DomainReporter {
       if (!(error instanceof StoreNotFoundError)) throw error;
     }
   }
+}
+
+/** An object has one condition of a type: of several relays the first by name writes it. */
+function isFirst(name: string, { status }: DiscoveryDomain): boolean {
+  return !(status?.instances ?? []).some((other) => other.name < name);
 }

@@ -12,7 +12,7 @@ export interface DiscoveryMainOptions extends ProcessOptions {
 
 export function main(options: DiscoveryMainOptions): Promise<void> {
   const { pod, only = [] } = options;
-  return runProcess("discovery", options, async ({ store, log, signal }) => {
+  return runProcess("discovery", options, async ({ store, log, clock, signal }) => {
     const discovery = await runDiscovery({
       store,
       log,
@@ -20,11 +20,14 @@ export function main(options: DiscoveryMainOptions): Promise<void> {
       pod,
       only: only.map(({ namespace, name }) => `${namespace}/${name}`),
       nowMs: () => performance.now(),
-      gatewayId: randomBytes(16).toString("hex"),
+      clock,
+      // RTPS 9.3.1.5: it begins with the vendor's id, which is that of no vendor.
+      newGuidPrefix: () => `0000${randomBytes(10).toString("hex")}`,
     });
     return {
       ready: () => discovery.ready(),
       status: () => discovery.status(),
+      questions: { "/graph": () => discovery.graph() },
       metrics: () => discoveryMetrics(discovery.status()),
       done: discovery.done,
     };

@@ -1,10 +1,15 @@
 import { type Metric, metricsText } from "#shared/process/metrics-text.ts";
+import type { ObserverStatus } from "./observer/domain-observer.ts";
 import type { DiscoveryStatus } from "./run-discovery.ts";
 
 /** A discovery process's status in Prometheus' text format; each metric's name is written here only. */
-export function discoveryMetrics({ domains, fanOut }: DiscoveryStatus): string {
+export function discoveryMetrics({ domains }: DiscoveryStatus): string {
   const per = (value: (domain: DiscoveryStatus["domains"][number]) => number): Metric["samples"] =>
     domains.map((one) => ({ labels: { domain: one.domain }, value: value(one) }));
+  const observed = (value: (observer: ObserverStatus) => number): Metric["samples"] =>
+    domains.flatMap(({ domain, observer }) =>
+      observer === undefined ? [] : { labels: { domain }, value: value(observer) },
+    );
   return metricsText([
     {
       name: "causeway_discovery_participants",
@@ -27,22 +32,46 @@ export function discoveryMetrics({ domains, fanOut }: DiscoveryStatus): string {
       ),
     },
     {
-      name: "causeway_fan_out_copies",
+      name: "causeway_discovery_topics",
       type: "gauge",
-      help: "Multicast groups that are copied from one network to another, by whether this gateway does it",
-      samples: [true, false].map((ours) => ({
-        labels: { by: ours ? "this" : "other" },
-        value: fanOut.copies.filter(({ isOurs }) => isOurs === ours).length,
-      })),
+      help: "Topics that the observer knows",
+      samples: observed(({ summary }) => summary.topics),
     },
     {
-      name: "causeway_fan_out_packets_total",
+      name: "causeway_discovery_endpoints",
+      type: "gauge",
+      help: "Writers and readers that the observer knows",
+      samples: domains.flatMap(({ domain, observer }) =>
+        observer === undefined
+          ? []
+          : [
+              { labels: { domain, role: "writer" }, value: observer.summary.writers },
+              { labels: { domain, role: "reader" }, value: observer.summary.readers },
+            ],
+      ),
+    },
+    {
+      name: "causeway_discovery_matches",
+      type: "gauge",
+      help: "Pairs of a writer and a reader that exchange data",
+      samples: observed(({ summary }) => summary.matches),
+    },
+    {
+      name: "causeway_discovery_mismatches",
+      type: "gauge",
+      help: "Pairs of one topic that exchange nothing because of QoS, type or partition",
+      samples: observed(({ summary }) => summary.mismatches),
+    },
+    {
+      name: "causeway_discovery_observer_ignored_total",
       type: "counter",
-      help: "Multicast packets of user data, by what became of them",
-      samples: fanOut.packets.map(({ outcome, from, to = "", packets }) => ({
-        labels: { outcome, from, to },
-        value: packets,
-      })),
+      help: "What came to the observer and was left out, by reason",
+      samples: domains.flatMap(({ domain, observer }) => {
+        const reasons = Object.entries(observer?.counts ?? {}).filter(([reason]) => reason !== "read");
+        return reasons.map(([reason, value]) => ({ labels: { domain, reason: inKebabCase(reason) }, value }));
+      }),
     },
   ]);
 }
+
+const inKebabCase = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);

@@ -1,14 +1,16 @@
 import type { DiscoveryDomain } from "#shared/api/discovery-domain.ts";
 import type { ObjectRef } from "#shared/api/kinds.ts";
+import type { GraphAnswer } from "#shared/dds/graph.ts";
+import type { Clock } from "#shared/process/clock.ts";
 import { ConvergeLoop } from "#shared/process/converge-loop.ts";
 import type { Log } from "#shared/process/log.ts";
 import type { ObjectStore, ObjectView } from "#shared/store/object-store.ts";
 import { DomainRuntime, type DomainStatus } from "./domain/domain-runtime.ts";
 import { logParticipants } from "./domain/log-participants.ts";
 import { DomainReporter } from "./domain-reporter.ts";
-import { FanOut, type FanOutDomain, type FanOutStatus } from "./fan-out/fan-out.ts";
-import { fanOutDomain } from "./fan-out/fan-out-domain.ts";
 import { localInterfaces } from "./network-interfaces.ts";
+import { DomainObserver, type ObserverStatus } from "./observer/domain-observer.ts";
+import { observerCondition, observerEntry } from "./observer/observer-report.ts";
 import { PodAddresses } from "./pods/pod-addresses.ts";
 
 export interface DiscoveryOptions {
@@ -21,13 +23,13 @@ export interface DiscoveryOptions {
   readonly signal: AbortSignal;
   /** Monotonic. */
   readonly nowMs: () => number;
-  /** 32 hexadecimal digits, random: tells this process from other gateways on its networks. */
-  readonly gatewayId: string;
+  readonly clock: Clock;
+  /** GUID prefix of a participant that nobody has met. */
+  readonly newGuidPrefix: () => string;
 }
 
 export interface DiscoveryStatus {
-  readonly domains: readonly (DomainStatus & { readonly domain: string })[];
-  readonly fanOut: FanOutStatus;
+  readonly domains: readonly (DomainStatus & { readonly domain: string; readonly observer?: ObserverStatus })[];
 }
 
 export interface RunningDiscovery {
@@ -35,6 +37,8 @@ export interface RunningDiscovery {
   /** True once every DiscoveryDomain listens. */
   ready(): boolean;
   status(): DiscoveryStatus;
+  /** What the observers know. */
+  graph(): GraphAnswer;
 }
 
 /** How often interfaces and leases are looked at. */
@@ -54,17 +58,17 @@ class Discovery implements RunningDiscovery {
   readonly #options: DiscoveryOptions;
   readonly #pods = new PodAddresses();
   readonly #runtimes = new Map<string, DomainRuntime>();
+  readonly #observers = new Map<string, DomainObserver>();
+  /** Observers that take their leave. */
+  readonly #leaving = new Set<Promise<void>>();
   #refused: Refused = new Map();
   #view: ObjectView | undefined;
   #converged = false;
   #reporter: DomainReporter | undefined;
-  readonly #fanOut: FanOut;
   done: Promise<void> = Promise.resolve();
 
   constructor(options: DiscoveryOptions) {
     this.#options = options;
-    const { gatewayId: id, log, nowMs, signal } = options;
-    this.#fanOut = new FanOut({ domains: () => this.#fanOutDomains(), id, log, nowMs, signal });
   }
 
   ready(): boolean {
@@ -75,17 +79,19 @@ class Discovery implements RunningDiscovery {
     return {
       domains: [...this.#runtimes]
         .sort(([a], [b]) => (a < b ? -1 : 1))
-        .map(([domain, runtime]) => ({ domain, ...runtime.status() })),
-      fanOut: this.#fanOut.status(),
+        .map(([domain, runtime]) => {
+          const observer = this.#observers.get(domain)?.status();
+          return { domain, ...runtime.status(), ...(observer && { observer }) };
+        }),
     };
   }
 
-  #fanOutDomains(): readonly FanOutDomain[] | undefined {
-    if (!this.#converged) return undefined;
-    const nothingKnown = (): undefined => undefined;
-    return [...this.#runtimes.values()].flatMap(
-      (runtime) => fanOutDomain(runtime.object, runtime.participants(), nothingKnown) ?? [],
-    );
+  graph(): GraphAnswer {
+    return {
+      domains: [...this.#observers]
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .flatMap(([, observer]) => observer.graph() ?? []),
+    };
   }
 
   async start(): Promise<void> {
@@ -107,16 +113,17 @@ class Discovery implements RunningDiscovery {
       store,
       view,
       pod,
+      clock: this.#options.clock,
       entryOf: (object) => this.#entryOf(object),
+      conditionsOf: ({ metadata }) =>
+        observerCondition(this.#observers.get(`${metadata.namespace}/${metadata.name}`), metadata.generation),
       log,
       signal: ended.signal,
     });
     this.#reporter = reporter;
     this.done = loop.run().then(async () => {
-      // It hands over what participants want, for as long as they are known.
-      await this.#fanOut.done;
-      for (const runtime of this.#runtimes.values()) runtime.close();
-      this.#runtimes.clear();
+      for (const key of [...this.#runtimes.keys()]) this.#close(key);
+      await Promise.all(this.#leaving);
       ended.abort();
       await reporter.done;
     });
@@ -133,17 +140,16 @@ class Discovery implements RunningDiscovery {
 
   /** @returns when to look again. */
   #converge(): number {
-    const { log, nowMs, only } = this.#options;
+    const { log, nowMs, newGuidPrefix, only } = this.#options;
     const interfaces = localInterfaces();
     const objects = (this.#view?.list("DiscoveryDomain") ?? []).filter(
       ({ metadata }) => only.length === 0 || only.includes(`${metadata.namespace}/${metadata.name}`),
     );
     const { served, refused } = withoutConflicts(objects);
     this.#refused = refused;
-    for (const [key, runtime] of this.#runtimes) {
+    for (const key of [...this.#runtimes.keys()]) {
       if (served.has(key)) continue;
-      runtime.close();
-      this.#runtimes.delete(key);
+      this.#close(key);
       log.info({ domain: key }, "no longer served");
     }
     for (const [key, object] of served) {
@@ -153,27 +159,42 @@ class Discovery implements RunningDiscovery {
         const runtime = new DomainRuntime({ object, interfaces, owners: this.#pods, log, nowMs });
         runtime.subscribe(logParticipants(log, key));
         runtime.subscribe(() => this.#reporter?.touch());
-        runtime.subscribe(() => this.#fanOut.wake());
         this.#runtimes.set(key, runtime);
+        const onChange = (): void => this.#reporter?.touch();
+        const observer = new DomainObserver({ domain: runtime, log, nowMs, newGuidPrefix, onChange });
+        this.#observers.set(key, observer);
         log.info({ domain: key }, "served");
       }
     }
     for (const runtime of this.#runtimes.values()) runtime.tick();
+    for (const observer of this.#observers.values()) observer.apply();
     this.#converged = true;
-    this.#fanOut.wake();
     this.#reporter?.touch();
     return LOOK_MS;
   }
 
-  #entryOf({ metadata, spec }: DiscoveryDomain) {
+  #close(key: string): void {
+    const observer = this.#observers.get(key)?.close();
+    if (observer !== undefined) {
+      this.#leaving.add(observer);
+      void observer.finally(() => this.#leaving.delete(observer));
+    }
+    this.#observers.delete(key);
+    this.#runtimes.get(key)?.close();
+    this.#runtimes.delete(key);
+  }
+
+  #entryOf({ metadata }: DiscoveryDomain) {
     const key = `${metadata.namespace}/${metadata.name}`;
     const message = this.#refused.get(key);
     if (message !== undefined) return { state: "Refused", participants: 0, message };
     const status = this.#runtimes.get(key)?.status();
     if (status === undefined) return undefined;
+    const observer = this.#observers.get(key);
     const { participants } = status;
-    const problems = [...status.problems, ...(spec.fanOut === undefined ? [] : this.#fanOut.problems)];
+    const problems = [...status.problems, ...(observer?.problem === undefined ? [] : [observer.problem])];
     return {
+      ...observerEntry(observer),
       state: problems.length === 0 ? "Listening" : "Partial",
       participants: participants.length,
       ...(problems.length === 0 ? {} : { message: problems.slice(0, 8).join("; ") }),

@@ -3,50 +3,6 @@ import { cidrField, domainRangeField, interfaceField, ipField, networkNameField 
 import { conditionSchema, namespacedMetaSchema } from "./meta.ts";
 import { API_VERSION } from "./names.ts";
 
-const fanOutSchema = z
-  .strictObject({
-    domains: z
-      .array(domainRangeField)
-      .min(1)
-      .max(32)
-      .optional()
-      .describe("DDS domain ids, those of spec.domains that it is for. All of them when absent."),
-    groups: z
-      .array(cidrField)
-      .min(1)
-      .max(16)
-      .prefault(["239.255.0.0/16"])
-      .describe("IPv4 multicast groups that may be copied, when participants announce that they hear them."),
-    ttl: z
-      .enum(["Lower", "Keep"])
-      .default("Lower")
-      .describe(
-        "Lower: a copy has a TTL one lower, and 31 at most; what has a TTL of 1 stays in its network. " +
-          "Keep: the TTL is the publisher's, for vendors that send with 1.",
-      ),
-    limits: z
-      .strictObject({
-        packetsPerSecondPerPublisher: z
-          .int()
-          .min(1)
-          .max(10_000_000)
-          .default(50_000)
-          .describe("Datagrams of one address that are copied."),
-        octetsPerSecond: z
-          .int()
-          .min(1_000)
-          .max(4_000_000_000)
-          .default(125_000_000)
-          .describe("Of datagrams that are copied from one network to the same others."),
-      })
-      .prefault({})
-      .describe("What is more stays in its network and is counted. A quarter of each may come at once."),
-  })
-  .describe(
-    "Multicast of user data is copied between the networks, to those where a participant hears it. " +
-      "Nothing is copied when absent.",
-  );
-
 /** `causeway.dev/v1alpha1 DiscoveryDomain`: DDS participants of several networks. */
 export const discoveryDomainSchema = z.strictObject({
   apiVersion: z.literal(API_VERSION),
@@ -137,12 +93,61 @@ export const discoveryDomainSchema = z.strictObject({
         })
         .prefault({})
         .describe("What is more is dropped and counted."),
-      fanOut: fanOutSchema.optional(),
+      observer: z
+        .strictObject({
+          mode: z
+            .enum(["Observe", "Off"])
+            .default("Observe")
+            .describe(
+              "Observe: the relay is a participant that only listens, and learns which topics are written and read with " +
+                "which QoS. Off: it knows participants and nothing of their topics.",
+            ),
+          limits: z
+            .strictObject({
+              participants: z
+                .int()
+                .min(1)
+                .max(10_000)
+                .default(1_000)
+                .describe("Participants that are observed at once."),
+              endpoints: z
+                .int()
+                .min(1)
+                .max(100_000)
+                .default(10_000)
+                .describe("Writers and readers that are known at once."),
+              endpointsPerParticipant: z
+                .int()
+                .min(1)
+                .max(100_000)
+                .default(1_000)
+                .describe("Writers and readers of one participant that are known at once."),
+              sampleOctets: z
+                .int()
+                .min(1_024)
+                .max(4_194_304)
+                .default(262_144)
+                .describe("Longest description of a writer or reader that is put together."),
+              datagramsPerSecond: z
+                .int()
+                .min(10)
+                .max(100_000)
+                .default(1_000)
+                .describe("Datagrams to the observer that are looked at, from one participant."),
+            })
+            .prefault({})
+            .describe("What is more is left out and counted."),
+        })
+        .prefault({})
+        .describe("What is learned of topics, types and QoS."),
     })
     .describe("Which participants are introduced to each other, and where they are heard."),
   status: z
     .looseObject({
-      conditions: z.array(conditionSchema).default([]).describe("Not written yet."),
+      conditions: z
+        .array(conditionSchema)
+        .default([])
+        .describe("EndpointsMatch: whether writers and readers of one topic do."),
       instances: z
         .array(
           z.looseObject({
@@ -152,6 +157,14 @@ export const discoveryDomainSchema = z.strictObject({
               .describe("Listening; Partial, when it cannot listen everywhere; Refused, with the reason."),
             participants: z.int().describe("Participants that the relay has heard itself."),
             message: z.string().optional().describe("What is wrong, with the field and what to do."),
+            topics: z.int().optional().describe("Topics that the observer knows."),
+            writers: z.int().optional().describe("Writers that it knows."),
+            readers: z.int().optional().describe("Readers that it knows."),
+            matches: z.int().optional().describe("Pairs of a writer and a reader that exchange data."),
+            mismatches: z
+              .int()
+              .optional()
+              .describe("Pairs of one topic that exchange nothing: by QoS, type or partition."),
           }),
         )
         .default([])

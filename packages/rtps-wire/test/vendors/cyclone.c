@@ -4,6 +4,8 @@
  * The rest of its settings come from CYCLONEDDS_URI. It leaves in order when its time is over. With WATCH in the
  * environment it prints a line for each change that it sees: found or lost PREFIX, writer or reader PREFIX TOPIC, matched
  * NUMBER.
+ * With BEST_EFFORT in the environment the endpoint is not reliable, with PARTITION it is in that one, and with
+ * ENDPOINT_SECONDS it is deleted after that time while the participant stays.
  */
 #include "reading.h"
 #include <dds/dds.h>
@@ -58,10 +60,12 @@ int main(int argc, char **argv)
   const dds_entity_t topic = dds_create_topic(participant, &plant_Reading_desc, "Reading", NULL, NULL);
 
   dds_qos_t *group = dds_create_qos();
-  const char *partitions[] = {"north"};
+  const char *partitions[] = {getenv("PARTITION") ? getenv("PARTITION") : "north"};
   dds_qset_partition(group, 1, partitions);
   dds_qos_t *endpoint = dds_create_qos();
-  dds_qset_reliability(endpoint, DDS_RELIABILITY_RELIABLE, DDS_MSECS(250));
+  const dds_reliability_kind_t kind = getenv("BEST_EFFORT") ? DDS_RELIABILITY_BEST_EFFORT : DDS_RELIABILITY_RELIABLE;
+  dds_qset_reliability(endpoint, kind, DDS_MSECS(250));
+  const double endpoint_seconds = getenv("ENDPOINT_SECONDS") ? atof(getenv("ENDPOINT_SECONDS")) : seconds;
   dds_qset_durability(endpoint, DDS_DURABILITY_TRANSIENT_LOCAL);
   dds_qset_deadline(endpoint, DDS_SECS(2));
   dds_qset_liveliness(endpoint, DDS_LIVELINESS_MANUAL_BY_TOPIC, DDS_SECS(5));
@@ -90,6 +94,10 @@ int main(int argc, char **argv)
   printf("ready\n");
   uint32_t matched = 0;
   for (int step = 0; step * 0.02 < seconds; step++) {
+    if (step * 0.02 >= endpoint_seconds && (writer > 0 || reader > 0)) {
+      dds_delete(writer > 0 ? writer : reader);
+      writer = reader = 0;
+    }
     if (writer > 0 && step % 10 == 0) dds_write(writer, &reading);
     if (watch) print_changes(participants, writers, readers);
     dds_subscription_matched_status_t status;

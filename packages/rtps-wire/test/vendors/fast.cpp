@@ -3,6 +3,8 @@
  * fast DOMAIN pub|sub|none SECONDS USER_DATA_OCTETS SAMPLE_OCTETS MAX_DATAGRAM [secure FOLDER | v6]
  * A MAX_DATAGRAM of 0 leaves Fast DDS's own. It leaves in order when its time is over. It prints a line for each change
  * that it sees: found or lost PREFIX, writer or reader PREFIX TOPIC, matched NUMBER.
+ * With BEST_EFFORT in the environment the endpoint is not reliable, with PARTITION it is in that one, and with
+ * ENDPOINT_SECONDS a writer is deleted after that time while the participant stays.
  */
 #include <chrono>
 #include <cstdio>
@@ -146,12 +148,16 @@ int main(int argc, char **argv) {
   type.register_type(participant);
   Topic *topic = participant->create_topic("Reading", type.get_type_name(), TOPIC_QOS_DEFAULT);
 
+  const char *partition = getenv("PARTITION") ? getenv("PARTITION") : "north";
+  const auto reliability = getenv("BEST_EFFORT") ? BEST_EFFORT_RELIABILITY_QOS : RELIABLE_RELIABILITY_QOS;
+  const double endpoint_seconds = getenv("ENDPOINT_SECONDS") ? atof(getenv("ENDPOINT_SECONDS")) : seconds;
+  Publisher *publisher = nullptr;
   DataWriter *writer = nullptr;
   if (role == "pub") {
     PublisherQos group;
-    group.partition().push_back("north");
+    group.partition().push_back(partition);
     DataWriterQos endpoint;
-    endpoint.reliability().kind = RELIABLE_RELIABILITY_QOS;
+    endpoint.reliability().kind = reliability;
     endpoint.durability().kind = TRANSIENT_LOCAL_DURABILITY_QOS;
     endpoint.deadline().period = {2, 0};
     endpoint.liveliness().kind = MANUAL_BY_TOPIC_LIVELINESS_QOS;
@@ -161,13 +167,14 @@ int main(int argc, char **argv) {
     endpoint.ownership_strength().value = 7;
     endpoint.user_data().setValue(blob);
     if (octets > 60000 || max_datagram > 0) endpoint.publish_mode().kind = ASYNCHRONOUS_PUBLISH_MODE;
-    writer = participant->create_publisher(group)->create_datawriter(topic, endpoint);
+    publisher = participant->create_publisher(group);
+    writer = publisher->create_datawriter(topic, endpoint);
     if (writer == nullptr) return 1;
   } else if (role == "sub") {
     SubscriberQos group;
-    group.partition().push_back("north");
+    group.partition().push_back(partition);
     DataReaderQos endpoint;
-    endpoint.reliability().kind = RELIABLE_RELIABILITY_QOS;
+    endpoint.reliability().kind = reliability;
     endpoint.durability().kind = TRANSIENT_LOCAL_DURABILITY_QOS;
     endpoint.deadline().period = {2, 0};
     endpoint.liveliness().kind = MANUAL_BY_TOPIC_LIVELINESS_QOS;
@@ -180,6 +187,10 @@ int main(int argc, char **argv) {
   fflush(stdout);
   Reading reading{1, std::vector<char>(octets)};
   for (double passed = 0; passed < seconds; passed += 0.2) {
+    if (writer != nullptr && passed >= endpoint_seconds) {
+      publisher->delete_datawriter(writer);
+      writer = nullptr;
+    }
     if (writer != nullptr) writer->write(&reading);
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }
