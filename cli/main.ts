@@ -84,6 +84,7 @@ function program(): Command {
         "CAUSEWAY_IMAGE",
       ),
     )
+    .option("--multus-service", "also publish targets of Services that are marked for multus-service (multus-proxy)")
     .action(async (options) => {
       const { main } = await import("../controller/main.ts");
       await main(options);

@@ -10,6 +10,7 @@ import type { Attachments, GatewayAttachment, RouteParentReport } from "#shared/
 import { assignHealthChecks } from "#shared/resolve/health-checks.ts";
 import type { ObjectView, StatusOf } from "#shared/store/object-store.ts";
 import type { Refusals } from "#shared/store/refusals.ts";
+import type { EventRecorder, Note } from "./event-recorder.ts";
 import { ForwardingProblems } from "./forwarding-problems.ts";
 import {
   gatewayClassStatus,
@@ -21,7 +22,7 @@ import {
   routeStatus,
 } from "./gateway-status.ts";
 import type { InstanceReconciler } from "./instances/instance-reconciler.ts";
-import { peerStatus } from "./peer-status.ts";
+import { peerConditions } from "./peer-status.ts";
 import { type AddressPlan, type GatewayAddresses, gatewayKey, planAddresses } from "./plan-addresses.ts";
 import type { Problem } from "./problem.ts";
 import { currentStatus, refusedStatus } from "./refused-status.ts";
@@ -47,23 +48,31 @@ function refOf(object: Route | GatewayAttachment["gateway"] | HealthCheck): Obje
   return { kind: object.kind, namespace: object.metadata.namespace, name: object.metadata.name };
 }
 
-/** What an operator must know: conditions that say that something is not as it was asked for. */
-function troubles(ref: ObjectRef, conditions: readonly Condition[], prefix = ""): Problem[] {
+/** What an operator must know. */
+interface Trouble {
+  readonly ref: ObjectRef;
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** Conditions that say that something is not as it was asked for. */
+function troubles(ref: ObjectRef, conditions: readonly Condition[], prefix = ""): Trouble[] {
   return conditions
     .filter(({ type, status }) =>
       type === "Conflicted" || type === SUPERSEDED_CONDITION ? status === "True" : status === "False",
     )
-    .map(({ type, reason, message }) => ({
-      object: describeRef(ref),
-      message: `${prefix}${type}: ${reason}: ${message}`,
-    }));
+    .map(({ type, reason, message }) => ({ ref, reason, message: `${prefix}${type}: ${reason}: ${message}` }));
 }
+
+/** What every Gateway goes through is no event. */
+const PASSING = "Pending";
 
 export interface GatewayExtras {
   /** Undefined: somebody else runs instances. */
   readonly instances?: InstanceReconciler | undefined;
   /** Undefined: the store says at the objects' files what it refuses. */
   readonly refusals?: Refusals | undefined;
+  readonly events?: EventRecorder | undefined;
 }
 
 /** VIPs, and the statuses of GatewayClasses, Gateways, routes, pools, parameters, peers and health checks. All at once: they depend on each other. */
@@ -73,14 +82,16 @@ export class GatewayReconciler {
   readonly #log: Log;
   readonly #instances: InstanceReconciler | undefined;
   readonly #refusals: Refusals | undefined;
+  readonly #events: EventRecorder | undefined;
   /** What each Gateway was given; its status says the same as soon as the store has caught up. */
   #ledger: ReadonlyMap<string, { readonly uid: string; readonly addresses: readonly Ip[] }> = new Map();
   readonly #instancePods = new Set<string>();
   readonly #forwarding = new ForwardingProblems();
   #summaries: readonly GatewaySummary[] = [];
-  #problems: readonly Problem[] = [];
+  #troubles: readonly Trouble[] = [];
 
-  constructor(view: ObjectView, writer: StatusWriter, log: Log, { instances, refusals }: GatewayExtras = {}) {
+  constructor(view: ObjectView, writer: StatusWriter, log: Log, { instances, refusals, events }: GatewayExtras = {}) {
+    this.#events = events;
     this.#instances = instances;
     this.#refusals = refusals;
     this.#view = view;
@@ -94,7 +105,7 @@ export class GatewayReconciler {
   }
 
   get problems(): readonly Problem[] {
-    return this.#problems;
+    return this.#troubles.map(({ ref, message }) => ({ object: describeRef(ref), message }));
   }
 
   /** Whether a change of the object can change anything here. Of the many Pods only the instances' count. */
@@ -123,6 +134,7 @@ export class GatewayReconciler {
       ...this.#gatewayWrites(attachments, plan, made?.conditions ?? new Map()),
       ...this.#otherWrites(attachments, plan),
     ]);
+    this.#tell();
     for (const { ref, status, current } of writes) {
       try {
         await this.#writer.write(ref, status, current);
@@ -132,6 +144,18 @@ export class GatewayReconciler {
       }
     }
     if (failures.length > 0) throw new AggregateError(failures, `${failures.length} objects could not be written`);
+  }
+
+  #tell(): void {
+    const warnings = this.#troubles
+      .filter(({ reason }) => reason !== PASSING)
+      .map((trouble): Note => ({ ...trouble, type: "Warning" }));
+    const programmed = this.#summaries
+      .filter((gateway) => gateway.programmed.status === "True")
+      .map(({ namespace, name, programmed: { reason, message } }): Note => {
+        return { ref: { kind: "Gateway", namespace, name }, type: "Normal", reason, message };
+      });
+    this.#events?.standing("gateways", [...warnings, ...programmed]);
   }
 
   #plan({ gateways }: Attachments): AddressPlan {
@@ -146,8 +170,15 @@ export class GatewayReconciler {
       for (const { address, cause } of released) {
         this.#log.warn({ gateway: gatewayKey(gateway), vip: address, cause }, "VIP taken away");
       }
-      for (const vip of addresses) {
-        if (!held.includes(vip)) this.#log.info({ gateway: gatewayKey(gateway), vip }, "VIP given");
+      const given = addresses.filter((vip) => !held.includes(vip));
+      for (const vip of given) this.#log.info({ gateway: gatewayKey(gateway), vip }, "VIP given");
+      const ref = refOf(gateway);
+      if (given.length > 0) {
+        this.#events?.once({ ref, type: "Normal", reason: "VipGiven", message: `VIP ${given.join(", ")} given` });
+      }
+      if (released.length > 0) {
+        const taken = released.map(({ address, cause }) => `VIP ${address} taken away: ${cause}`).join("; ");
+        this.#events?.once({ ref, type: "Warning", reason: "VipTaken", message: taken });
       }
     }
     this.#ledger = new Map(
@@ -162,15 +193,15 @@ export class GatewayReconciler {
   /** What is refused says so in its status, whatever its last good version would say. */
   #withRefusals(writes: readonly Write[]): readonly Write[] {
     const byRef = new Map(writes.map((write) => [describeRef(write.ref), write]));
-    const problems: Problem[] = [];
+    const found: Trouble[] = [];
     for (const refusal of this.#refusals?.list() ?? []) {
       const object = describeRef(refusal.ref);
       const status = refusedStatus(this.#view, refusal, byRef.get(object)?.status);
       if (status === undefined) continue;
       byRef.set(object, { ref: refusal.ref, status, current: currentStatus(refusal) });
-      problems.push({ object, message: refusal.message });
+      found.push({ ref: refusal.ref, reason: "Invalid", message: refusal.message });
     }
-    this.#problems = [...this.#problems, ...problems];
+    this.#troubles = [...this.#troubles, ...found];
     return [...byRef.values()];
   }
 
@@ -181,7 +212,7 @@ export class GatewayReconciler {
   ): readonly Write[] {
     const instances = instancesByGateway(this.#view);
     const summaries: GatewaySummary[] = [];
-    const problems: Problem[] = [];
+    const found: Trouble[] = [];
     const writes = attachments.gateways.map((attachment): Write => {
       const { gateway, accepted, listeners } = attachment;
       const key = gatewayKey(gateway);
@@ -191,24 +222,28 @@ export class GatewayReconciler {
       summaries.push({ namespace, name, addresses: given.addresses, accepted, programmed });
       const ref = refOf(gateway);
       const own = deployed.get(key);
-      problems.push(...troubles(ref, [accepted, programmed, ...(own === undefined ? [] : [own])]));
+      found.push(...troubles(ref, [accepted, programmed, ...(own === undefined ? [] : [own])]));
       for (const { listener, conditions } of listeners) {
-        problems.push(...troubles(ref, conditions, `listener ${listener.name}: `));
+        found.push(...troubles(ref, conditions, `listener ${listener.name}: `));
       }
       return { ref, status: gatewayStatus(attachment, given, programmed, own), current: gateway.status };
     });
     for (const report of attachments.routes) {
-      problems.push(...troubles(refOf(report.route), this.#forwarding.conditionsOf(report)));
+      found.push(...troubles(refOf(report.route), this.#forwarding.conditionsOf(report)));
     }
     for (const { check, accepted } of assignHealthChecks(this.#view).reports) {
-      problems.push(...troubles(refOf(check), [accepted]));
+      found.push(...troubles(refOf(check), [accepted]));
     }
     for (const { pool, unusable } of plan.pools) {
-      const object = describeRef({ kind: "AddressPool", namespace: "", name: pool.metadata.name });
-      problems.push(...unusable.map((message) => ({ object, message })));
+      const ref: ObjectRef = { kind: "AddressPool", namespace: "", name: pool.metadata.name };
+      found.push(...unusable.map((message) => ({ ref, reason: "BlocksNotUsable", message })));
     }
     this.#summaries = summaries;
-    this.#problems = problems;
+    for (const peer of this.#view.list("BgpPeer")) {
+      const ref: ObjectRef = { kind: "BgpPeer", namespace: peer.metadata.namespace, name: peer.metadata.name };
+      found.push(...troubles(ref, peerConditions(peer)));
+    }
+    this.#troubles = found;
     return writes;
   }
 
@@ -241,7 +276,7 @@ export class GatewayReconciler {
       ...view.list("BgpPeer").map(
         (peer): Write => ({
           ref: { kind: "BgpPeer", namespace: peer.metadata.namespace, name: peer.metadata.name },
-          status: peerStatus(peer),
+          status: { conditions: peerConditions(peer) },
           current: peer.status,
         }),
       ),

@@ -5,7 +5,7 @@ import type { ObjectRef } from "#shared/api/kinds.ts";
 import { type Manifest, object } from "#shared/resolve/objects.fixture.ts";
 import { MemoryStore } from "#shared/store/memory-store.ts";
 import { GoneInstances } from "./gone-instances.ts";
-import { peerStatus } from "./peer-status.ts";
+import { peerConditions } from "./peer-status.ts";
 import { instance } from "./run-controller.fixture.ts";
 
 const PEER: ObjectRef = { kind: "BgpPeer", namespace: "infra", name: "router" };
@@ -71,10 +71,9 @@ test("a Pod that is seen in time keeps its entries, and its time begins anew", a
 const status = (...instances: NonNullable<BgpPeer["status"]>["instances"]) => {
   const parsed = object({ ...peer, status: { instances } });
   if (parsed.kind !== "BgpPeer") throw new TypeError("not a BgpPeer");
-  const { conditions } = peerStatus(parsed);
-  return Array.isArray(conditions)
-    ? conditions.map(({ type, status: state, reason, message }) => `${type} ${state} ${reason}: ${message}`)
-    : [];
+  return peerConditions(parsed).map(
+    ({ type, status: state, reason, message }) => `${type} ${state} ${reason}: ${message}`,
+  );
 };
 
 test.each([

@@ -1,12 +1,12 @@
 import type { BgpPeer } from "#shared/api/bgp-peer.ts";
+import type { Condition } from "#shared/api/meta.ts";
 import { condition, joinMessages } from "#shared/resolve/conditions.ts";
-import type { StatusOf } from "#shared/store/object-store.ts";
 
 /** States in which an instance uses the router. */
 const UP: ReadonlySet<string> = new Set(["Established", "Static"]);
 
 /** What the instances say of a router, in conditions. */
-export function peerStatus({ metadata, status }: BgpPeer): StatusOf {
+export function peerConditions({ metadata, status }: BgpPeer): readonly Condition[] {
   const { generation } = metadata;
   const instances = [...(status?.instances ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1));
   const refused = instances.filter(({ state }) => state === "Refused");
@@ -26,5 +26,5 @@ export function peerStatus({ metadata, status }: BgpPeer): StatusOf {
     const names = joinMessages(down.map(({ name, state }) => `${name}: ${state}`));
     established = condition("Established", "False", "SessionsDown", `${count} instances use it; ${names}`, generation);
   }
-  return { conditions: [accepted, established] };
+  return [accepted, established];
 }

@@ -10,7 +10,14 @@ import {
   SLICE_SERVICE_LABEL,
 } from "#shared/api/names.ts";
 import { compareText } from "#shared/resolve/age.ts";
-import { isServiceI, networkOf, serviceTargets, type TargetGroup } from "./service-targets.ts";
+import {
+  isServiceI,
+  networkOf,
+  OWN_PROXY_NAMES,
+  type ProxyNames,
+  serviceTargets,
+  type TargetGroup,
+} from "./service-targets.ts";
 
 /** Kubernetes' convention; a slice that changes is sent to every watcher as a whole. */
 const MAX_ENDPOINTS = 100;
@@ -102,7 +109,7 @@ function sliceOf(service: Service, group: TargetGroup, { name, existing, endpoin
         [SLICE_SERVICE_LABEL]: serviceName,
         [SLICE_MANAGED_BY_LABEL]: SLICE_MANAGED_BY_VALUE,
         // Keeps the cluster's own service proxy away, as it does on the Service.
-        [SERVICE_PROXY_LABEL]: SERVICE_PROXY_VALUE,
+        [SERVICE_PROXY_LABEL]: service.metadata.labels[SERVICE_PROXY_LABEL] ?? SERVICE_PROXY_VALUE,
       },
       annotations: {},
       uid: existing?.metadata.uid ?? "",
@@ -152,14 +159,16 @@ function planGroup(
  * @param pods Those that the Service's selector selects, from its namespace.
  * @param existing The Service's slices that are ours.
  * @param nowMs Ends the grace periods of terminating pods.
+ * @param names Labels of Services that are ours.
  */
 export function planSlices(
   service: Service | undefined,
   pods: readonly Pod[],
   existing: readonly EndpointSlice[],
   nowMs: number,
+  names: ProxyNames = OWN_PROXY_NAMES,
 ): SlicePlan {
-  if (service === undefined || !isServiceI(service)) {
+  if (service === undefined || !isServiceI(service, names)) {
     const all = existing.map(({ metadata }) => metadata.name);
     return { apply: [], delete: all, targets: 0, problems: [], againMs: undefined };
   }

@@ -1,17 +1,20 @@
 import type { ObjectRef } from "#shared/api/kinds.ts";
-import { SLICE_MANAGED_BY_LABEL, SLICE_MANAGED_BY_VALUE } from "#shared/api/names.ts";
+import { MULTUS_PROXY_VALUE, SLICE_MANAGED_BY_LABEL, SLICE_MANAGED_BY_VALUE } from "#shared/api/names.ts";
 import type { Clock } from "#shared/process/clock.ts";
 import type { Log } from "#shared/process/log.ts";
 import { ATTACH_KINDS } from "#shared/resolve/attach.ts";
+import type { EventSink } from "#shared/store/event-sink.ts";
 import type { Interest, ObjectStore } from "#shared/store/object-store.ts";
 import type { Refusals } from "#shared/store/refusals.ts";
 import { WorkQueue, type WorkQueueOptions } from "#shared/work-queue.ts";
 import { Debounced } from "./debounced.ts";
+import { EventRecorder } from "./event-recorder.ts";
 import { GatewayReconciler, type GatewaySummary } from "./gateway-reconciler.ts";
 import { GoneInstances } from "./gone-instances.ts";
 import { INSTANCE_INTERESTS, InstanceReconciler } from "./instances/instance-reconciler.ts";
 import type { InstanceImage } from "./instances/pod-template.ts";
 import type { Problem } from "./problem.ts";
+import { OWN_PROXY_NAMES } from "./service-targets.ts";
 import { SliceReconciler, type SliceSummary } from "./slice-reconciler.ts";
 import { StatusWriter } from "./status-writer.ts";
 
@@ -25,6 +28,10 @@ export interface ControllerOptions {
   readonly random?: () => number;
   /** What instances run, where the controller is to make them; undefined: somebody else does. */
   readonly instances?: InstanceImage | undefined;
+  /** Whether Services that are marked for multus-service are ours, too. */
+  readonly multusService?: boolean;
+  /** Where operators are told of what happens. */
+  readonly events?: EventSink | undefined;
   /** What the store refuses to read; told in statuses. */
   readonly refusals?: Refusals | undefined;
   /** Waits before retries, and for the ends of grace periods. */
@@ -69,7 +76,18 @@ const GATEWAYS = "gateways";
  * @throws StoreUnavailableError when the store cannot be read at all.
  */
 export async function runController(options: ControllerOptions): Promise<RunningController> {
-  const { store, log, clock, signal, random = Math.random, pause, instances, refusals } = options;
+  const {
+    store,
+    log,
+    clock,
+    signal,
+    random = Math.random,
+    pause,
+    instances,
+    refusals,
+    multusService = false,
+    events,
+  } = options;
   const hooks: { changed: (ref: ObjectRef) => void } = {
     // Until the reconcilers exist nothing is lost: they begin with all that the view holds by then.
     changed: () => undefined,
@@ -77,10 +95,12 @@ export async function runController(options: ControllerOptions): Promise<Running
   const interests = instances === undefined ? INTERESTS : [...INTERESTS, ...INSTANCE_INTERESTS];
   const view = await store.watch(interests, (ref) => hooks.changed(ref), signal);
   const writer = new StatusWriter(store, clock);
+  const recorder = events && new EventRecorder(view, events, clock, log);
   const maker = instances && new InstanceReconciler(view, store, log, instances);
-  const gateways = new GatewayReconciler(view, writer, log, { instances: maker, refusals });
+  const gateways = new GatewayReconciler(view, writer, log, { instances: maker, refusals, events: recorder });
   const gone = new GoneInstances(view, store, clock, log);
-  const slices = new SliceReconciler(view, store, writer, log, clock);
+  const names = multusService ? new Set([...OWN_PROXY_NAMES, MULTUS_PROXY_VALUE]) : OWN_PROXY_NAMES;
+  const slices = new SliceReconciler(view, store, writer, log, clock, { names, events: recorder });
   const queue = new WorkQueue({
     reconcile: async (key) => {
       if (key !== GATEWAYS) return slices.reconcile(key);

@@ -27,10 +27,14 @@ export interface ServiceTargets {
 /** A kubelet begins to count when it sees the deletion, and lets a preStop hook overrun by 2 s; clocks differ, too. */
 const GRACE_SLACK_MS = 10_000;
 
+/** Values of the label that mark Services as ours. */
+export type ProxyNames = ReadonlySet<string>;
+export const OWN_PROXY_NAMES: ProxyNames = new Set([SERVICE_PROXY_VALUE]);
+
 /** Whether the Service is a service-i: its targets are ours to publish. */
-export function isServiceI(service: Service): boolean {
+export function isServiceI(service: Service, names: ProxyNames): boolean {
   return (
-    service.metadata.labels[SERVICE_PROXY_LABEL] === SERVICE_PROXY_VALUE &&
+    names.has(service.metadata.labels[SERVICE_PROXY_LABEL] ?? "") &&
     service.metadata.annotations[SERVICE_NETWORK_ANNOTATION] !== undefined &&
     Object.keys(service.spec.selector ?? {}).length > 0
   );

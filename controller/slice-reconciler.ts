@@ -4,9 +4,10 @@ import type { Clock } from "#shared/process/clock.ts";
 import type { Log } from "#shared/process/log.ts";
 import { condition, joinMessages } from "#shared/resolve/conditions.ts";
 import { type ObjectStore, type ObjectView, StoreConflictError } from "#shared/store/object-store.ts";
+import type { EventRecorder, Note } from "./event-recorder.ts";
 import { planSlices } from "./plan-slices.ts";
 import type { Problem } from "./problem.ts";
-import { isServiceI } from "./service-targets.ts";
+import { isServiceI, OWN_PROXY_NAMES, type ProxyNames } from "./service-targets.ts";
 import { FIELD_MANAGER, type StatusWriter } from "./status-writer.ts";
 import { TargetIndex } from "./target-index.ts";
 
@@ -19,6 +20,12 @@ export interface SliceSummary {
   readonly targets: number;
 }
 
+export interface SliceExtras {
+  /** Labels of Services that are ours. */
+  readonly names?: ProxyNames;
+  readonly events?: EventRecorder | undefined;
+}
+
 /** EndpointSlices from the secondary addresses of pods, Service by Service. */
 export class SliceReconciler {
   readonly #view: ObjectView;
@@ -27,16 +34,27 @@ export class SliceReconciler {
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #index: TargetIndex;
+  readonly #names: ProxyNames;
+  readonly #events: EventRecorder | undefined;
   readonly #summaries = new Map<string, SliceSummary>();
   readonly #problems = new Map<string, readonly string[]>();
 
-  constructor(view: ObjectView, store: ObjectStore, writer: StatusWriter, log: Log, clock: Clock) {
+  constructor(
+    view: ObjectView,
+    store: ObjectStore,
+    writer: StatusWriter,
+    log: Log,
+    clock: Clock,
+    { names = OWN_PROXY_NAMES, events }: SliceExtras = {},
+  ) {
+    this.#events = events;
+    this.#names = names;
     this.#view = view;
     this.#store = store;
     this.#writer = writer;
     this.#log = log;
     this.#clock = clock;
-    this.#index = new TargetIndex(view);
+    this.#index = new TargetIndex(view, names);
   }
 
   /** In order of namespace and name. */
@@ -69,7 +87,7 @@ export class SliceReconciler {
     const [namespace, name] = [key.slice(0, slash), key.slice(slash + 1)];
     const service = this.#view.get("Service", namespace, name);
     const pods = this.#index.podsOf(namespace, name);
-    const plan = planSlices(service, pods, this.#index.slicesOf(namespace, name), this.#clock.nowMs());
+    const plan = planSlices(service, pods, this.#index.slicesOf(namespace, name), this.#clock.nowMs(), this.#names);
     const problems = [...plan.problems];
     for (const slice of plan.apply) {
       try {
@@ -94,7 +112,9 @@ export class SliceReconciler {
   }
 
   #remember(key: string, service: Service | undefined, targets: number, problems: readonly string[]): void {
-    if (service === undefined || !isServiceI(service)) {
+    const ours = service !== undefined && isServiceI(service, this.#names);
+    this.#tell(key, ours ? problems : []);
+    if (!ours) {
       this.#summaries.delete(key);
       this.#problems.delete(key);
       return;
@@ -108,10 +128,17 @@ export class SliceReconciler {
     this.#problems.set(key, problems);
   }
 
+  #tell(key: string, problems: readonly string[]): void {
+    const [namespace = "", name = ""] = key.split("/");
+    const ref: ObjectRef = { kind: "Service", namespace, name };
+    const note: Note = { ref, type: "Warning", reason: "PodsLeftOut", message: joinMessages(problems) };
+    this.#events?.standing(`Service ${key}`, problems.length === 0 ? [] : [note]);
+  }
+
   async #report(service: Service, problems: readonly string[]): Promise<void> {
     const { namespace, name, generation } = service.metadata;
     const ref: ObjectRef = { kind: "Service", namespace, name };
-    if (!isServiceI(service)) {
+    if (!isServiceI(service, this.#names)) {
       const reported = (service.status?.conditions ?? []).some(({ type }) => type === TARGETS_CONDITION);
       if (reported) await this.#writer.write(ref, { conditions: [] }, service.status);
       return;

@@ -2,7 +2,7 @@ import type { Pod, Service } from "#shared/api/core.ts";
 import type { ObjectRef } from "#shared/api/kinds.ts";
 import { SLICE_SERVICE_LABEL } from "#shared/api/names.ts";
 import type { ObjectView } from "#shared/store/object-store.ts";
-import { isServiceI } from "./service-targets.ts";
+import { isServiceI, type ProxyNames } from "./service-targets.ts";
 
 type Selector = readonly (readonly [string, string])[];
 
@@ -25,6 +25,7 @@ interface Members {
  */
 export class TargetIndex {
   readonly #view: ObjectView;
+  readonly #names: ProxyNames;
   /** Services-i by namespace and name. */
   readonly #services = new Map<string, Map<string, Members>>();
   /** Names of our slices by Service key; the Service may be gone. */
@@ -32,8 +33,9 @@ export class TargetIndex {
   readonly #ownerOfSlice = new Map<string, string>();
 
   /** Reads everything once. */
-  constructor(view: ObjectView) {
+  constructor(view: ObjectView, names: ProxyNames) {
     this.#view = view;
+    this.#names = names;
     for (const { metadata } of view.list("Service")) {
       this.update({ kind: "Service", namespace: metadata.namespace, name: metadata.name });
     }
@@ -79,7 +81,7 @@ export class TargetIndex {
     const inNamespace = this.#services.get(namespace) ?? new Map<string, Members>();
     this.#services.set(namespace, inNamespace);
     const service: Service | undefined = this.#view.get("Service", namespace, name);
-    if (service === undefined || !isServiceI(service)) {
+    if (service === undefined || !isServiceI(service, this.#names)) {
       inNamespace.delete(name);
       return [`${namespace}/${name}`];
     }

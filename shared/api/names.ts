@@ -8,6 +8,8 @@ export const CONTROLLER_NAME = "causeway.dev/gateway-controller";
 /** Marks a Service as ours (the well-known label that keeps other service proxies away). */
 export const SERVICE_PROXY_LABEL = "service.kubernetes.io/service-proxy-name";
 export const SERVICE_PROXY_VALUE = "causeway";
+/** The value by which multus-service's users mark their Services; ours, too, where the controller is told so. */
+export const MULTUS_PROXY_VALUE = "multus-proxy";
 /** `[namespace/]network[@interface]`: the secondary network on which a service-i finds its targets. */
 export const SERVICE_NETWORK_ANNOTATION = "k8s.v1.cni.cncf.io/service-network";
 /** Multus writes each pod's attachments and their addresses here, as JSON. */

@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import type { EventSink } from "../store/event-sink.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { Refusals } from "../store/refusals.ts";
 import type { Clock } from "./clock.ts";
@@ -30,6 +31,8 @@ export interface OpenedStore {
   readonly store: ObjectStore;
   /** Locks by which replicas of a process agree on a leader; a store in folders has none. */
   readonly lock?: (name: string) => LeaderLock;
+  /** Where operators are told of what happens; a store in folders has only the log. */
+  readonly events?: EventSink;
   /** What is there and makes no sense; a store in folders says so at the file instead. */
   readonly refusals?: Refusals;
 }
@@ -69,5 +72,5 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
   const { KubernetesStore } = await import("../store/kubernetes/kubernetes-store.ts");
   log.info({ server: config.server.href }, "objects are in the Kubernetes API");
   const store = new KubernetesStore({ config, log, signal, clock, userAgent: `causeway-${name}` });
-  return { store, lock: (lease) => store.lock(lease), refusals: store.refusals };
+  return { store, lock: (lease) => store.lock(lease), refusals: store.refusals, events: store.events };
 }

@@ -78,6 +78,20 @@ async function ready(name: string, address: string, app?: string): Promise<void>
 async function slices() {
   return slicesSchema.parse(await cluster.raw("GET", SLICES)).items;
 }
+const eventsSchema = z.looseObject({
+  items: z.array(
+    z.looseObject({
+      type: z.string(),
+      reason: z.string(),
+      regarding: z.looseObject({ kind: z.string(), name: z.string(), uid: z.string() }),
+    }),
+  ),
+});
+const events = async (): Promise<string[]> =>
+  eventsSchema
+    .parse(await cluster.raw("GET", "/apis/events.k8s.io/v1/namespaces/default/events"))
+    .items.map(({ type, reason, regarding }) => `${type} ${reason} ${regarding.kind} ${regarding.name}`)
+    .sort();
 const endpoints = async (): Promise<string[]> =>
   (await slices()).flatMap(({ endpoints: listed }) => (listed ?? []).flatMap(({ addresses }) => addresses)).sort();
 const settled = (check: () => Promise<unknown>, wanted: unknown): Promise<void> =>
@@ -134,6 +148,7 @@ describe.skipIf(!HAS_GATEWAY_API)(`the controller on the Kubernetes API${WITHOUT
       .map(({ verb, resource }) => `${verb} ${resource}`);
     // As docs/kubernetes.md says.
     expect([...new Set(others)].sort()).toEqual([
+      "create events",
       "get endpointslices",
       "get tcproutes",
       "get udproutes",
@@ -258,6 +273,42 @@ describe.skipIf(!HAS_GATEWAY_API)(`the controller on the Kubernetes API${WITHOUT
     await cluster.patch(flow, { spec: { match: { destinationPorts: ["80-90"] } } });
     await settled(async () => (await first(pool))[0], "Accepted True Accepted");
     await settled(async () => (await first(flow))[0], "Accepted True Accepted");
+  });
+
+  test("operators are told by events what begins, once; Services of multus-service are ours when it is said", async () => {
+    const moved = named("Service", "moved", "v1");
+    const labels = { "service.kubernetes.io/service-proxy-name": "multus-proxy" };
+    const annotations = { "k8s.v1.cni.cncf.io/service-network": "service-net" };
+    const spec = { selector: { app: "moved" }, ports: [{ name: "web", port: 80 }] };
+    await cluster.apply({ ...moved, metadata: { name: "moved", labels, annotations }, spec });
+    await ready("moved-1", "10.1.0.21", "moved");
+    const pod = named("Pod", "moved-2", "v1");
+    await cluster.apply({
+      ...pod,
+      metadata: { name: "moved-2", labels: { app: "moved" } },
+      spec: { containers: [{ name: "c", image: "i" }] },
+    });
+    await cluster.patch(pod, runningStatus(), "status");
+    running = await startController(cluster);
+    await settled(() => vips(), ["198.51.100.1"]);
+    expect(await endpoints()).toEqual([]);
+    await running.stop();
+    running = await startController(cluster, undefined, { multusService: true });
+    await settled(endpoints, ["10.1.0.21"]);
+    expect(JSON.stringify(await cluster.raw("GET", SLICES))).toContain('"multus-proxy"');
+    await settled(
+      async () => (await events()).filter((text) => /moved|VipGiven/.test(text)),
+      ["Normal VipGiven Gateway edge", "Warning PodsLeftOut Service moved"],
+    );
+    // Nothing is said again when it is looked at again.
+    await cluster.patch(moved, { metadata: { labels: { another: "label" } } });
+    await cluster.patch(gateway, { metadata: { labels: { another: "label" } } });
+    await running.controller.settled();
+    expect((await events()).filter((text) => text.includes("PodsLeftOut"))).toHaveLength(1);
+    // Its own label keeps its targets, under the other name.
+    await cluster.patch(moved, { metadata: { labels: { "service.kubernetes.io/service-proxy-name": "causeway" } } });
+    await settled(async () => JSON.stringify(await cluster.raw("GET", SLICES)).includes('"multus-proxy"'), false);
+    expect(await endpoints()).toEqual(["10.1.0.21"]);
   });
 
   test.skipIf(IS_REAL)("no change is missed while the API server is killed, slow, busy, wrong or silent", async () => {

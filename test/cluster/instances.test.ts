@@ -190,6 +190,7 @@ describe.skipIf(!HAS_GATEWAY_API)(`gateway instances${WITHOUT_GATEWAY_API}`, () 
     const own = ["deployments", "poddisruptionbudgets", "rolebindings", "serviceaccounts"];
     expect([...new Set(uses)].sort()).toEqual(
       [
+        "create events",
         ...own.map((resource) => `delete ${resource}`),
         ...[...own, "clusterrolebindings"].flatMap((resource) => [`get ${resource}`, `patch ${resource}`]),
       ].sort(),

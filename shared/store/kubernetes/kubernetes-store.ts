@@ -1,12 +1,15 @@
 import { setMaxListeners } from "node:events";
+import { hostname } from "node:os";
 import { type AnyObject, describeRef, KINDS, type Kind, type ObjectOf, type ObjectRef } from "../../api/kinds.ts";
 import { type Clock, systemClock } from "../../process/clock.ts";
 import type { LeaderLock } from "../../process/leader-election.ts";
 import type { Log } from "../../process/log.ts";
+import type { EventSink } from "../event-sink.ts";
 import type { Interest, ObjectStore, ObjectView, StatusOf, WriteOptions } from "../object-store.ts";
 import type { Refusal, Refusals } from "../refusals.ts";
 import { ApiClient, type ApiClientOptions } from "./api-client.ts";
 import type { ApiConfig } from "./api-config.ts";
+import { eventObject } from "./event-object.ts";
 import { LeaseLock } from "./lease-lock.ts";
 import { ObjectWrites } from "./object-writes.ts";
 import type { ReflectorTimes } from "./reflector.ts";
@@ -40,6 +43,7 @@ export class KubernetesStore implements ObjectStore {
   readonly #sessions = new Set<WatchSession>();
   readonly #refusals = new Map<string, Refusal>();
   readonly #refusalListeners = new Set<(ref: ObjectRef) => void>();
+  #eventSerial = 0;
   readonly #unserved = new Set<Kind>();
   /** What keeps which list or watch from working. */
   readonly #troubles = new Map<Interest, string>();
@@ -75,6 +79,16 @@ export class KubernetesStore implements ObjectStore {
     watch: (listener, signal) => {
       this.#refusalListeners.add(listener);
       signal.addEventListener("abort", () => this.#refusalListeners.delete(listener), { once: true });
+    },
+  };
+
+  readonly events: EventSink = {
+    post: async (event) => {
+      const { signal } = this.#options;
+      signal.throwIfAborted();
+      const body = eventObject(event, hostname(), this.#eventSerial++);
+      const path = `/apis/events.k8s.io/v1/namespaces/${encodeURIComponent(body.metadata.namespace)}/events`;
+      await this.#client.ask({ method: "POST", path, body, signal });
     },
   };
 

@@ -7,6 +7,7 @@ import type { ResourceType } from "./resource-type.ts";
  */
 
 const text: OpenApiSchema = { type: "string" };
+const word: OpenApiSchema = { type: "string", minLength: 1, maxLength: 128 };
 const integer: OpenApiSchema = { type: "integer" };
 const port: OpenApiSchema = { type: "integer", minimum: 1, maximum: 65_535 };
 const flag: OpenApiSchema = { type: "boolean" };
@@ -208,7 +209,23 @@ export const BUILTIN_TYPES: readonly ResourceType[] = [
   type("", "v1", "ServiceAccount", "serviceaccounts", {}),
   type("", "v1", "Node", "nodes", { status: object({ conditions }) }, { namespaced: false, hasStatus: true }),
   type("", "v1", "Event", "events", { involvedObject: object({}) }, { required: ["involvedObject"] }),
-  type("events.k8s.io", "v1", "Event", "events", { eventTime: microTime, note: { type: "string", maxLength: 1024 } }),
+  type(
+    "events.k8s.io",
+    "v1",
+    "Event",
+    "events",
+    {
+      eventTime: microTime,
+      note: { type: "string", maxLength: 1024 },
+      type: { type: "string", enum: ["Normal", "Warning"] },
+      reason: word,
+      action: word,
+      reportingController: word,
+      reportingInstance: word,
+      regarding: object({ kind: text, namespace: text, name: text, uid: text, apiVersion: text }),
+    },
+    { required: ["eventTime", "type", "reason", "action", "reportingController", "reportingInstance"] },
+  ),
   type(
     "discovery.k8s.io",
     "v1",

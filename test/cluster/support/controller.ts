@@ -34,6 +34,7 @@ export async function startController(
     clock: systemClock,
     signal: stop.signal,
     refusals: store.refusals,
+    events: store.events,
     ...more,
   });
   return {
