@@ -20,6 +20,7 @@ export function main(options: DiscoveryMainOptions): Promise<void> {
       pod,
       only: only.map(({ namespace, name }) => `${namespace}/${name}`),
       nowMs: () => performance.now(),
+      gatewayId: randomBytes(16).toString("hex"),
       clock,
       // RTPS 9.3.1.5: it begins with the vendor's id, which is that of no vendor.
       newGuidPrefix: () => `0000${randomBytes(10).toString("hex")}`,

@@ -8,6 +8,8 @@ import type { ObjectStore, ObjectView } from "#shared/store/object-store.ts";
 import { DomainRuntime, type DomainStatus } from "./domain/domain-runtime.ts";
 import { logParticipants } from "./domain/log-participants.ts";
 import { DomainReporter } from "./domain-reporter.ts";
+import { FanOut, type FanOutDomain, type FanOutStatus } from "./fan-out/fan-out.ts";
+import { fanOutDomain } from "./fan-out/fan-out-domain.ts";
 import { localInterfaces } from "./network-interfaces.ts";
 import { DomainObserver, type ObserverStatus } from "./observer/domain-observer.ts";
 import { observerCondition, observerEntry } from "./observer/observer-report.ts";
@@ -24,12 +26,15 @@ export interface DiscoveryOptions {
   /** Monotonic. */
   readonly nowMs: () => number;
   readonly clock: Clock;
+  /** 32 hexadecimal digits, random: tells this process from other gateways on its networks. */
+  readonly gatewayId: string;
   /** GUID prefix of a participant that nobody has met. */
   readonly newGuidPrefix: () => string;
 }
 
 export interface DiscoveryStatus {
   readonly domains: readonly (DomainStatus & { readonly domain: string; readonly observer?: ObserverStatus })[];
+  readonly fanOut: FanOutStatus;
 }
 
 export interface RunningDiscovery {
@@ -65,10 +70,13 @@ class Discovery implements RunningDiscovery {
   #view: ObjectView | undefined;
   #converged = false;
   #reporter: DomainReporter | undefined;
+  readonly #fanOut: FanOut;
   done: Promise<void> = Promise.resolve();
 
   constructor(options: DiscoveryOptions) {
     this.#options = options;
+    const { gatewayId: id, log, nowMs, signal } = options;
+    this.#fanOut = new FanOut({ domains: () => this.#fanOutDomains(), id, log, nowMs, signal });
   }
 
   ready(): boolean {
@@ -83,6 +91,7 @@ class Discovery implements RunningDiscovery {
           const observer = this.#observers.get(domain)?.status();
           return { domain, ...runtime.status(), ...(observer && { observer }) };
         }),
+      fanOut: this.#fanOut.status(),
     };
   }
 
@@ -92,6 +101,14 @@ class Discovery implements RunningDiscovery {
         .sort(([a], [b]) => (a < b ? -1 : 1))
         .flatMap(([, observer]) => observer.graph() ?? []),
     };
+  }
+
+  #fanOutDomains(): readonly FanOutDomain[] | undefined {
+    if (!this.#converged) return undefined;
+    const nothingKnown = (): undefined => undefined;
+    return [...this.#runtimes.values()].flatMap(
+      (runtime) => fanOutDomain(runtime.object, runtime.participants(), nothingKnown) ?? [],
+    );
   }
 
   async start(): Promise<void> {
@@ -122,6 +139,8 @@ class Discovery implements RunningDiscovery {
     });
     this.#reporter = reporter;
     this.done = loop.run().then(async () => {
+      // It hands over what participants want, for as long as they are known.
+      await this.#fanOut.done;
       for (const key of [...this.#runtimes.keys()]) this.#close(key);
       await Promise.all(this.#leaving);
       ended.abort();
@@ -159,6 +178,7 @@ class Discovery implements RunningDiscovery {
         const runtime = new DomainRuntime({ object, interfaces, owners: this.#pods, log, nowMs });
         runtime.subscribe(logParticipants(log, key));
         runtime.subscribe(() => this.#reporter?.touch());
+        runtime.subscribe(() => this.#fanOut.wake());
         this.#runtimes.set(key, runtime);
         const onChange = (): void => this.#reporter?.touch();
         const observer = new DomainObserver({ domain: runtime, log, nowMs, newGuidPrefix, onChange });
@@ -169,6 +189,7 @@ class Discovery implements RunningDiscovery {
     for (const runtime of this.#runtimes.values()) runtime.tick();
     for (const observer of this.#observers.values()) observer.apply();
     this.#converged = true;
+    this.#fanOut.wake();
     this.#reporter?.touch();
     return LOOK_MS;
   }
@@ -184,7 +205,7 @@ class Discovery implements RunningDiscovery {
     this.#runtimes.delete(key);
   }
 
-  #entryOf({ metadata }: DiscoveryDomain) {
+  #entryOf({ metadata, spec }: DiscoveryDomain) {
     const key = `${metadata.namespace}/${metadata.name}`;
     const message = this.#refused.get(key);
     if (message !== undefined) return { state: "Refused", participants: 0, message };
@@ -192,7 +213,11 @@ class Discovery implements RunningDiscovery {
     if (status === undefined) return undefined;
     const observer = this.#observers.get(key);
     const { participants } = status;
-    const problems = [...status.problems, ...(observer?.problem === undefined ? [] : [observer.problem])];
+    const problems = [
+      ...status.problems,
+      ...(spec.fanOut === undefined ? [] : this.#fanOut.problems),
+      ...(observer?.problem === undefined ? [] : [observer.problem]),
+    ];
     return {
       ...observerEntry(observer),
       state: problems.length === 0 ? "Listening" : "Partial",

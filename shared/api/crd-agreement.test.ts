@@ -28,6 +28,7 @@ const SLIPS: Readonly<Record<string, (item: unknown, list: unknown) => boolean>>
   "FlowRoute spec.match.destinationPorts[]": runsBackwards,
   "FlowRoute spec.match.sourcePorts[]": runsBackwards,
   "DiscoveryDomain spec.domains[]": runsBackwards,
+  "DiscoveryDomain spec.fanOut.domains[]": runsBackwards,
 };
 
 function runsBackwards(range: unknown): boolean {

@@ -416,6 +416,8 @@ export const CRD_METADATA: Readonly<
       "spec.networks[].interface": INTERFACE,
       "spec.listenAddresses[]": IP_ADDRESS,
       "spec.allowedSources[]": PREFIX,
+      "spec.fanOut.domains[]": DOMAINS,
+      "spec.fanOut.groups[]": PREFIX,
       ...conditionsAt("status.conditions"),
       "status.instances": { keywords: { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"] } },
     },

@@ -3,6 +3,50 @@ import { cidrField, domainRangeField, interfaceField, ipField, networkNameField 
 import { conditionSchema, namespacedMetaSchema } from "./meta.ts";
 import { API_VERSION } from "./names.ts";
 
+const fanOutSchema = z
+  .strictObject({
+    domains: z
+      .array(domainRangeField)
+      .min(1)
+      .max(32)
+      .optional()
+      .describe("DDS domain ids, those of spec.domains that it is for. All of them when absent."),
+    groups: z
+      .array(cidrField)
+      .min(1)
+      .max(16)
+      .prefault(["239.255.0.0/16"])
+      .describe("IPv4 multicast groups that may be copied, when participants announce that they hear them."),
+    ttl: z
+      .enum(["Lower", "Keep"])
+      .default("Lower")
+      .describe(
+        "Lower: a copy has a TTL one lower, and 31 at most; what has a TTL of 1 stays in its network. " +
+          "Keep: the TTL is the publisher's, for vendors that send with 1.",
+      ),
+    limits: z
+      .strictObject({
+        packetsPerSecondPerPublisher: z
+          .int()
+          .min(1)
+          .max(10_000_000)
+          .default(50_000)
+          .describe("Datagrams of one address that are copied."),
+        octetsPerSecond: z
+          .int()
+          .min(1_000)
+          .max(4_000_000_000)
+          .default(125_000_000)
+          .describe("Of datagrams that are copied from one network to the same others."),
+      })
+      .prefault({})
+      .describe("What is more stays in its network and is counted. A quarter of each may come at once."),
+  })
+  .describe(
+    "Multicast of user data is copied between the networks, to those where a participant hears it. " +
+      "Nothing is copied when absent.",
+  );
+
 /** `causeway.dev/v1alpha1 DiscoveryDomain`: DDS participants of several networks. */
 export const discoveryDomainSchema = z.strictObject({
   apiVersion: z.literal(API_VERSION),
@@ -93,6 +137,7 @@ export const discoveryDomainSchema = z.strictObject({
         })
         .prefault({})
         .describe("What is more is dropped and counted."),
+      fanOut: fanOutSchema.optional(),
       observer: z
         .strictObject({
           mode: z

@@ -373,6 +373,12 @@ export const SAMPLES: readonly Sample[] = [
           datagramsPerSecond: 20_000,
           datagramsPerSecondPerSource: 1000,
         },
+        fanOut: {
+          domains: [0, "12-13"],
+          groups: ["239.255.0.0/16"],
+          ttl: "Keep",
+          limits: { packetsPerSecondPerPublisher: 1000, octetsPerSecond: 1_000_000 },
+        },
       },
     },
     required: [
