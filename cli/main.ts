@@ -111,7 +111,7 @@ function program(): Command {
       await main(options);
     });
 
-  const discovery = processCommand(causeway, "discovery", "hear the DDS participants of several networks")
+  const discovery = processCommand(causeway, "discovery", "introduce DDS participants to each other across networks")
     .requiredOption("--pod <namespace/name>", "the Pod that this runs in", namespacedName)
     .option("--only <namespace/name...>", "only these DiscoveryDomains", namespacedNames)
     .action(async (options) => {

@@ -24,6 +24,7 @@ export function main(options: DiscoveryMainOptions): Promise<void> {
       clock,
       // RTPS 9.3.1.5: it begins with the vendor's id, which is that of no vendor.
       newGuidPrefix: () => `0000${randomBytes(10).toString("hex")}`,
+      random: Math.random,
     });
     return {
       ready: () => discovery.ready(),

@@ -24,6 +24,24 @@ export function discoveryMetrics({ domains, fanOut }: DiscoveryStatus): string {
       samples: per(({ sockets }) => sockets),
     },
     {
+      name: "causeway_discovery_sent_total",
+      type: "counter",
+      help: "Datagrams that were sent",
+      samples: domains.flatMap(({ domain, sent }) => [
+        { labels: { domain, to: "participants" }, value: sent.participants },
+        { labels: { domain, to: "sisters" }, value: sent.sisters },
+      ]),
+    },
+    {
+      name: "causeway_discovery_not_sent_total",
+      type: "counter",
+      help: "Datagrams that were to be sent and were not",
+      samples: domains.flatMap(({ domain, sent }) => [
+        { labels: { domain, why: "failed" }, value: sent.failed },
+        { labels: { domain, why: "dropped" }, value: sent.dropped },
+      ]),
+    },
+    {
       name: "causeway_discovery_datagrams_total",
       type: "counter",
       help: "Datagrams that came in, by what became of them",

@@ -7,6 +7,7 @@ import type { Log } from "#shared/process/log.ts";
 import type { ObjectStore, ObjectView } from "#shared/store/object-store.ts";
 import { DomainRuntime, type DomainStatus } from "./domain/domain-runtime.ts";
 import { logParticipants } from "./domain/log-participants.ts";
+import { domainsOf } from "./domain/relay-settings.ts";
 import { DomainReporter } from "./domain-reporter.ts";
 import { FanOut, type FanOutDomain, type FanOutStatus } from "./fan-out/fan-out.ts";
 import { fanOutDomain } from "./fan-out/fan-out-domain.ts";
@@ -30,6 +31,8 @@ export interface DiscoveryOptions {
   readonly gatewayId: string;
   /** GUID prefix of a participant that nobody has met. */
   readonly newGuidPrefix: () => string;
+  /** Evenly from [0, 1). */
+  readonly random: () => number;
 }
 
 export interface DiscoveryStatus {
@@ -159,7 +162,7 @@ class Discovery implements RunningDiscovery {
 
   /** @returns when to look again. */
   #converge(): number {
-    const { log, nowMs, newGuidPrefix, only } = this.#options;
+    const { log, nowMs, newGuidPrefix, only, random } = this.#options;
     const interfaces = localInterfaces();
     const objects = (this.#view?.list("DiscoveryDomain") ?? []).filter(
       ({ metadata }) => only.length === 0 || only.includes(`${metadata.namespace}/${metadata.name}`),
@@ -175,7 +178,7 @@ class Discovery implements RunningDiscovery {
       const known = this.#runtimes.get(key);
       if (known !== undefined) known.update(object, interfaces);
       else {
-        const runtime = new DomainRuntime({ object, interfaces, owners: this.#pods, log, nowMs });
+        const runtime = new DomainRuntime({ object, interfaces, owners: this.#pods, nowMs, random });
         runtime.subscribe(logParticipants(log, key));
         runtime.subscribe(() => this.#reporter?.touch());
         runtime.subscribe(() => this.#fanOut.wake());
@@ -236,9 +239,7 @@ function withoutConflicts(objects: readonly DiscoveryDomain[]) {
   const byAge = [...objects].sort((a, b) => (ageOf(a) < ageOf(b) ? -1 : ageOf(a) > ageOf(b) ? 1 : 0));
   for (const object of byAge) {
     const key = `${object.metadata.namespace}/${object.metadata.name}`;
-    const domains = object.spec.domains.flatMap(({ from, to }) =>
-      Array.from({ length: to - from + 1 }, (_, at) => from + at),
-    );
+    const domains = [...domainsOf(object)];
     const taken = domains.find((domain) => owners.has(domain));
     if (taken !== undefined) {
       refused.set(key, `spec.domains: domain ${taken} is served for ${owners.get(taken)} already; take it out of one`);

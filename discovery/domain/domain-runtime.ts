@@ -1,25 +1,23 @@
+import { portsOf } from "rtps-wire";
 import type { DiscoveryDomain } from "#shared/api/discovery-domain.ts";
 import { FAMILIES, type Family, familyOf } from "#shared/net/ip.ts";
-import type { Log } from "#shared/process/log.ts";
-import { interfacesOf, type LocalInterface } from "../network-interfaces.ts";
-import { readDatagram } from "../relay/announcement.ts";
-import { type Heard, ParticipantTable, type PodOwners, type Refusal, type Served } from "../relay/participant-table.ts";
-import { Rates } from "../relay/rates.ts";
-import { SourceBook } from "../relay/source-book.ts";
+import type { LocalInterface } from "../network-interfaces.ts";
+import type { IntroductionRule } from "../relay/introductions.ts";
+import type { PodOwners } from "../relay/participant-table.ts";
+import { Relay } from "../relay/relay.ts";
 import { DomainSockets } from "../sockets/domain-sockets.ts";
 import type { Participant, ParticipantEvent } from "./participant.ts";
+import { domainsOf, relaySettings } from "./relay-settings.ts";
 
 export interface DomainRuntimeOptions {
   readonly object: DiscoveryDomain;
   readonly interfaces: readonly LocalInterface[];
   readonly owners: PodOwners;
-  readonly log: Log;
   /** Monotonic. */
   readonly nowMs: () => number;
+  /** Evenly from [0, 1). */
+  readonly random: () => number;
 }
-
-/** Datagrams since the start, by what became of them. */
-type DatagramCounts = Readonly<Record<string, number>>;
 
 export interface DomainStatus {
   readonly sockets: number;
@@ -29,40 +27,67 @@ export interface DomainStatus {
     readonly domainTag: string;
     readonly name: string;
     readonly source: string;
+    readonly heardFrom: "participant" | "sister";
     readonly network?: string;
     readonly pod?: string;
   }[];
-  readonly datagrams: DatagramCounts;
+  /** What came in, by what became of it. */
+  readonly datagrams: Readonly<Record<string, number>>;
+  /** Datagrams to participants and sisters. Failed: of these, the kernel would not. Dropped: too many waited. */
+  readonly sent: {
+    readonly participants: number;
+    readonly sisters: number;
+    readonly failed: number;
+    readonly dropped: number;
+  };
   readonly problems: readonly string[];
 }
 
 /**
- * One DiscoveryDomain at work: its sockets, and the participants that are heard there. What is to be done about them
- * (introducing, observing, groups, fan-out) is told by {@link subscribe} and done elsewhere.
+ * One DiscoveryDomain at work: its sockets, the participants that are heard there, and their introductions to each other.
+ * What else is to be done about them is told by {@link subscribe} and done elsewhere.
  */
 export class DomainRuntime {
   /** `namespace/name` of the object. */
   readonly name: string;
   readonly #options: DomainRuntimeOptions;
   readonly #sockets: DomainSockets;
-  readonly #table: ParticipantTable;
+  readonly #relay: Relay;
   readonly #listeners = new Set<(event: ParticipantEvent) => void>();
-  readonly #counts = new Map<string, number>();
   #object: DiscoveryDomain;
-  #interfaces: readonly LocalInterface[] = [];
-  #sources: SourceBook;
-  #rates: Rates;
+  #interfaces: readonly LocalInterface[];
+  #timer: NodeJS.Timeout | undefined;
+  #wakeAtMs = 0;
+  #isClosed = false;
 
   constructor(options: DomainRuntimeOptions) {
     this.#options = options;
-    const { object, interfaces, owners, nowMs } = options;
+    const { object, interfaces, owners, nowMs, random } = options;
     this.name = `${object.metadata.namespace}/${object.metadata.name}`;
     this.#object = object;
-    this.#sources = sourcesOf(object, interfaces);
-    this.#rates = new Rates(object.spec.limits, nowMs());
-    this.#table = new ParticipantTable(servedOf(object), this.#sources, owners);
-    this.#sockets = new DomainSockets({ onDatagram: (...arrived) => this.#hear(...arrived) });
-    this.update(object, interfaces);
+    this.#interfaces = interfaces;
+    this.#sockets = new DomainSockets({
+      onDatagram: (datagram, from, domainId) => {
+        this.#relay.hear(datagram, from, domainId, nowMs());
+        this.#advance();
+      },
+    });
+    const edge = {
+      send: (message: Uint8Array, to: { readonly address: string; readonly port: number }, domainId: number): void => {
+        this.#sockets.send(domainId, to.address.includes(":") ? 6 : 4, message, to);
+      },
+      sendToSister: (message: Uint8Array, address: string, domainId: number): void => {
+        const port = portsOf(domainId).metatrafficMulticast;
+        this.#sockets.send(domainId, address.includes(":") ? 6 : 4, message, { address, port });
+      },
+      onEvent: (event: ParticipantEvent): void => {
+        for (const listener of this.#listeners) listener(event);
+      },
+      owners,
+      random,
+    };
+    this.#relay = new Relay(relaySettings(object, interfaces), edge, nowMs());
+    this.#listen();
   }
 
   /** The object as it is now. */
@@ -77,67 +102,63 @@ export class DomainRuntime {
 
   /** Those that are there now, whoever is told of them later. */
   participants(): Iterable<Participant> {
-    return this.#table.participants();
+    return this.#relay.participants();
   }
 
-  /** Calls back for each participant that comes, changes or goes, one after the other. @returns what ends it. */
+  /** Calls back for each participant that comes, changes or goes, before others are told of it. @returns what ends it. */
   subscribe(listener: (event: ParticipantEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
 
+  /** Who may be told of whom, from now on. */
+  restrict(rule: IntroductionRule): void {
+    this.#relay.restrict(rule);
+  }
+
+  /** Tells `hearer` of `announced`, as far as the rule allows it. */
+  introduce(announced: Participant, hearer: Participant): void {
+    this.#relay.introduce(announced, hearer, this.#options.nowMs());
+    this.#advance();
+  }
+
   /** Sends a message to a participant, at each of its endpoints that may be sent to, from the domain's port. */
-  send({ domainId, endpoints }: Participant, message: Uint8Array): void {
-    for (const endpoint of endpoints) {
-      if (this.#sources.find(endpoint.address)?.isAllowed !== true) continue;
-      this.#sockets.send(domainId, endpoint.address.includes(":") ? 6 : 4, message, endpoint);
-    }
+  send(participant: Participant, message: Uint8Array): void {
+    this.#relay.send(participant, message);
   }
 
   /** Above all that the participant has sent: for a message in its name that all peers believe. */
   nextSn(participant: Participant): bigint {
-    return this.#table.nextSn(participant);
+    return this.#relay.nextSn(participant);
   }
 
   /** Another object of the same name, or other interfaces. */
   update(object: DiscoveryDomain, interfaces: readonly LocalInterface[]): void {
-    const before = this.#object;
-    const isSame = before === object && sameInterfaces(this.#interfaces, interfaces);
-    this.#object = object;
-    this.#interfaces = interfaces;
-    if (!isSame) {
-      this.#sources = sourcesOf(object, interfaces);
-      if (before !== object) this.#rates = new Rates(object.spec.limits, this.#options.nowMs());
-      const gone = this.#table.serve(servedOf(object), this.#sources);
-      for (const participant of gone) this.#tell({ type: "gone", participant, reason: "not-served" });
+    if (this.#object !== object || JSON.stringify(this.#interfaces) !== JSON.stringify(interfaces)) {
+      this.#object = object;
+      this.#interfaces = interfaces;
+      this.#relay.configure(relaySettings(object, interfaces), this.#options.nowMs());
     }
-    this.#sockets.apply({
-      domains: servedOf(object).domains,
-      listenAddresses: object.spec.listenAddresses,
-      multicastInterfaces: interfaces.filter(({ name }) =>
-        object.spec.networks.some((network) => network.interface === name && network.multicast === "Join"),
-      ),
-      families: familiesOf(interfaces),
-    });
+    this.#listen();
+    this.#advance();
   }
 
   /** A pod has ended: its participants are gone, whatever their leases say. */
   podEnded(pod: string): void {
-    for (const participant of this.#table.podGone(pod, this.#options.nowMs())) {
-      this.#tell({ type: "gone", participant, reason: "pod-gone" });
-    }
+    this.#relay.podEnded(pod, this.#options.nowMs());
+    this.#advance();
   }
 
   /** A pod has come, or has other addresses than before. */
   podsChanged(): void {
-    for (const participant of this.#table.findOwners()) this.#tell({ type: "changed", participant });
+    this.#relay.podsChanged(this.#options.nowMs());
+    this.#advance();
   }
 
-  /** To be called once a second and more: leases run out. */
+  /** To be called once a second: leases run out. */
   tick(): void {
-    for (const participant of this.#table.expire(this.#options.nowMs())) {
-      this.#tell({ type: "gone", participant, reason: "lease-expired" });
-    }
+    this.#relay.expire(this.#options.nowMs());
+    this.#advance();
   }
 
   /** Whether every socket is open. */
@@ -146,27 +167,49 @@ export class DomainRuntime {
   }
 
   status(): DomainStatus {
+    const { heard, dropped, sentToParticipants, sentToSisters } = this.#relay.counts();
     return {
       sockets: this.#sockets.count,
-      participants: [...this.#table.participants()].map(
-        ({ data, domainId, domainTag, guidPrefix, network, pod, source }) => ({
+      participants: [...this.#relay.participants()].map(
+        ({ data, domainId, domainTag, guidPrefix, heardFrom, network, pod, source }) => ({
           guidPrefix,
           domainId,
           domainTag,
           name: data.entityName ?? "",
           source,
+          heardFrom,
           ...(network === undefined ? {} : { network }),
           ...(pod === undefined ? {} : { pod }),
         }),
       ),
-      datagrams: Object.fromEntries(this.#counts),
+      datagrams: heard,
+      sent: {
+        participants: sentToParticipants,
+        sisters: sentToSisters,
+        failed: this.#sockets.sendFailures,
+        dropped,
+      },
       problems: [...this.#missingInterfaces(), ...this.#sockets.problems()],
     };
   }
 
   close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
     this.#sockets.close();
     this.#listeners.clear();
+  }
+
+  #listen(): void {
+    const { spec } = this.#object;
+    this.#sockets.apply({
+      domains: domainsOf(this.#object),
+      listenAddresses: spec.listenAddresses,
+      multicastInterfaces: this.#interfaces.filter(({ name }) =>
+        spec.networks.some((network) => network.interface === name && network.multicast === "Join"),
+      ),
+      families: familiesOf(this.#interfaces),
+    });
   }
 
   #missingInterfaces(): readonly string[] {
@@ -177,58 +220,21 @@ export class DomainRuntime {
     );
   }
 
-  #hear(datagram: Uint8Array, from: string, domainId: number): void {
-    this.#count(this.#judge(datagram, from, domainId));
-  }
-
-  /** @returns what became of the datagram. */
-  #judge(datagram: Uint8Array, from: string, domainId: number): string {
-    const source = this.#sources.find(from);
-    if (source?.isAllowed !== true) return "not-allowed" satisfies Refusal;
+  /** Sends what is due, now and when more is. */
+  #advance(): void {
     const nowMs = this.#options.nowMs();
-    if (!this.#rates.take(source.address, this.#table.knows(source.address), nowMs)) return "rate";
-    const said = readDatagram(datagram);
-    if (said.kind === "disregarded") return said.reason;
-    const arrival = { source, domainId };
-    const heard: Heard =
-      said.kind === "announcement"
-        ? this.#table.announce(said, arrival, nowMs)
-        : this.#table.depart(said, arrival, nowMs);
-    if (heard.type === "refused") return heard.reason;
-    if (heard.type !== "renewed") this.#tell(heard);
-    return heard.type;
+    const inMs = this.#relay.advance(nowMs);
+    if (this.#isClosed || (this.#timer !== undefined && this.#wakeAtMs <= nowMs + inMs)) return;
+    clearTimeout(this.#timer);
+    this.#wakeAtMs = nowMs + inMs;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#advance();
+    }, inMs);
   }
-
-  #tell(event: ParticipantEvent): void {
-    for (const listener of this.#listeners) listener(event);
-  }
-
-  #count(what: string): void {
-    this.#counts.set(what, (this.#counts.get(what) ?? 0) + 1);
-  }
-}
-
-function sourcesOf(object: DiscoveryDomain, interfaces: readonly LocalInterface[]): SourceBook {
-  return new SourceBook(interfacesOf(object, interfaces), object.spec.allowedSources);
-}
-
-function servedOf({ spec }: DiscoveryDomain): Served {
-  const domains = spec.domains.flatMap(({ from, to }) => Array.from({ length: to - from + 1 }, (_, at) => from + at));
-  const { participants, participantsPerAddress, announcementOctets } = spec.limits;
-  return {
-    domains: new Set(domains),
-    tags: spec.tags === undefined ? undefined : new Set(spec.tags),
-    participants,
-    participantsPerAddress,
-    announcementOctets,
-  };
 }
 
 function familiesOf(interfaces: readonly LocalInterface[]): ReadonlySet<Family> {
   const addresses = interfaces.flatMap((one) => one.addresses);
   return new Set(FAMILIES.filter((family) => addresses.some(({ address }) => familyOf(address) === family)));
-}
-
-function sameInterfaces(a: readonly LocalInterface[], b: readonly LocalInterface[]): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
 }

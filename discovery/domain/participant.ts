@@ -23,8 +23,9 @@ export interface Participant {
   readonly announcement: Uint8Array;
   /** Metatraffic unicast locators at which it is known to be: of an address that it has sent from, or of its pod. */
   readonly endpoints: readonly Endpoint[];
-  /** Where it sent from. */
+  /** Where it sent from; of one that a sister has heard, where it is as far as can be told. */
   readonly source: Ip;
+  readonly heardFrom: "participant" | "sister";
   /** `namespace/name` of the network of ours that it is on; undefined: it is behind a router. */
   readonly network: string | undefined;
   /** `namespace/name` of the pod that has its address; undefined: none, or not known yet. */
@@ -36,4 +37,10 @@ export type GoneReason = "departed" | "pod-gone" | "lease-expired" | "not-served
 
 export type ParticipantEvent =
   | { readonly type: "seen" | "changed"; readonly participant: Participant }
-  | { readonly type: "gone"; readonly participant: Participant; readonly reason: GoneReason };
+  | {
+      readonly type: "gone";
+      readonly participant: Participant;
+      readonly reason: GoneReason;
+      /** What was said of it, by itself or by a sister, to be passed on. */
+      readonly message?: Uint8Array;
+    };

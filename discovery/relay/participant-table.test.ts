@@ -23,15 +23,16 @@ class Bed {
   readonly sources = new SourceBook(NETWORKS, undefined);
   readonly table: ParticipantTable;
   nowMs = 0;
+  allowsNews = true;
 
   constructor({ served = SERVED, owners = NOBODY }: { readonly served?: Served; readonly owners?: PodOwners } = {}) {
-    this.table = new ParticipantTable(served, this.sources, owners);
+    this.table = new ParticipantTable(served, this.sources, owners, () => this.allowsNews);
   }
 
   arrival(from: string, domainId = 0) {
     const source = this.sources.find(from);
     if (source === undefined) throw new Error(from);
-    return { source, domainId };
+    return { source, domainId, isSister: false };
   }
 
   hear(number: number, options: SaidOptions & { readonly from?: string; readonly at?: number } = {}) {
@@ -52,7 +53,7 @@ describe("participants that were heard", () => {
   it("one is seen, renewed, changed, and departs", () => {
     const bed = new Bed();
     expect(bed.hear(1)).toMatchObject({ type: "seen", participant: { domainId: 0, network: "default/a" } });
-    expect(bed.hear(1, { sn: 7n })).toEqual({ type: "renewed" });
+    expect(bed.hear(1, { sn: 7n })).toMatchObject({ type: "renewed" });
     expect(bed.hear(1, { sn: 8n, entityName: "x" })).toMatchObject({ type: "changed" });
     expect([...bed.table.participants()].map(({ data }) => data.entityName)).toEqual(["x"]);
     expect(bed.leave(1, { sn: 3n })).toMatchObject({ type: "gone", participant: { writerSn: 8n } });
@@ -121,7 +122,7 @@ describe("what is refused", () => {
     expect(bed.hear(1, { from: "192.0.2.9", address: "192.0.2.9" })).toEqual({ type: "refused", reason: "taken" });
     expect(bed.leave(1, { from: "192.0.2.9" })).toEqual({ type: "refused", reason: "taken" });
     expect(bed.leave(2)).toEqual({ type: "refused", reason: "unknown-participant" });
-    expect(bed.hear(1)).toEqual({ type: "renewed" });
+    expect(bed.hear(1)).toMatchObject({ type: "renewed" });
   });
 
   it("more participants than there is room for, of one address and of all", () => {
@@ -212,6 +213,19 @@ describe("pods", () => {
     pods.set(ip("192.0.2.1"), "default/p");
     expect(bed.table.findOwners()).toMatchObject([{ pod: "default/p" }]);
     expect(bed.table.findOwners()).toEqual([]);
+    expect(bed.table.podGone("default/p", 0)).toHaveLength(1);
+  });
+
+  it("one that speaks from a link-local address ends with the pod whose address it announces, and gets nothing there", () => {
+    const bed = new Bed({ owners: { ownerOf: (address) => (address === "198.51.100.7" ? "default/p" : undefined) } });
+    const metatrafficUnicast = [locatorOf("fe80::1"), locatorOf("198.51.100.7")];
+    expect(bed.hear(1, { metatrafficUnicast, from: "fe80::1%net2" })).toMatchObject({
+      participant: { pod: "default/p", endpoints: [{ address: "fe80::1%net2" }] },
+    });
+    expect(bed.hear(1, { metatrafficUnicast, from: "192.0.2.9", sn: 2n })).toEqual({
+      type: "refused",
+      reason: "taken",
+    });
     expect(bed.table.podGone("default/p", 0)).toHaveLength(1);
   });
 

@@ -19,6 +19,8 @@ export interface Arrival {
   readonly source: Source;
   /** By the port at which it arrived: Fast DDS announces no domain. */
   readonly domainId: number;
+  /** It comes from another relay, which has judged what the participant said. */
+  readonly isSister: boolean;
 }
 
 /** Which pod has an address. */
@@ -37,13 +39,19 @@ export type Refusal =
   | "taken"
   | "too-long"
   | "table-full"
+  | "too-much-news"
   | "resting"
   | "unknown-participant";
 
 export type Heard =
-  | { readonly type: "renewed" }
+  | { readonly type: "renewed"; readonly participant: Participant }
   | { readonly type: "seen" | "changed"; readonly participant: Participant }
-  | { readonly type: "gone"; readonly participant: Participant; readonly reason: GoneReason }
+  | {
+      readonly type: "gone";
+      readonly participant: Participant;
+      readonly reason: GoneReason;
+      readonly message: Uint8Array;
+    }
   | { readonly type: "refused"; readonly reason: Refusal };
 
 interface Entry {
@@ -85,6 +93,7 @@ function sameOctets(a: Uint8Array, b: Uint8Array): boolean {
 /** The participants that were heard. Time is handed in; nothing is sent. */
 export class ParticipantTable {
   readonly #owners: PodOwners;
+  readonly #allowsNews: (source: Ip, nowMs: number) => boolean;
   #served: Served;
   #sources: SourceBook;
   readonly #entries = new Map<string, Entry>();
@@ -93,10 +102,17 @@ export class ParticipantTable {
   readonly #bySource = new Map<Ip, number>();
   readonly #resting = new Map<string, Rest>();
 
-  constructor(served: Served, sources: SourceBook, owners: PodOwners) {
+  /** @param allowsNews whether an address may bring one more announcement that others are to be told of. */
+  constructor(
+    served: Served,
+    sources: SourceBook,
+    owners: PodOwners,
+    allowsNews: (source: Ip, nowMs: number) => boolean,
+  ) {
     this.#served = served;
     this.#sources = sources;
     this.#owners = owners;
+    this.#allowsNews = allowsNews;
   }
 
   get size(): number {
@@ -119,11 +135,12 @@ export class ParticipantTable {
   }
 
   announce(said: Announcement, arrival: Arrival, nowMs: number): Heard {
+    if (!arrival.isSister && !arrival.source.isAllowed) return refused("not-allowed");
     const known = this.#sameAgain(said, arrival);
     if (known !== undefined) {
       known.heardMs = nowMs;
       if (said.writerSn > known.lastSn) known.lastSn = said.writerSn;
-      return { type: "renewed" };
+      return { type: "renewed", participant: known.participant };
     }
     let data: ReadParticipantData;
     try {
@@ -135,17 +152,19 @@ export class ParticipantTable {
     return this.#admit(said, data, arrival, nowMs);
   }
 
-  depart({ guidPrefix, writerSn }: Departure, { source, domainId }: Arrival, nowMs: number): Heard {
+  depart(said: Departure, arrival: Arrival, nowMs: number): Heard {
+    const { guidPrefix, writerSn } = said;
+    const { domainId, isSister, source } = arrival;
     const named = [...(this.#byPrefix.get(guidPrefix) ?? [])].filter(
       ({ portDomainId, participant }) => portDomainId === domainId || participant.domainId === domainId,
     );
     if (named.length === 0) return refused("unknown-participant");
-    const entry = named.find((candidate) => this.#isFrom(candidate, source));
+    const entry = named.find((candidate) => isSister || this.#isFrom(candidate, source));
     if (entry === undefined) return refused("taken");
     if (writerSn > entry.lastSn) entry.lastSn = writerSn;
     const participant = this.#remove(entry);
     this.#rest(participant, { untilMs: nowMs + REST_MS, afterSn: participant.writerSn });
-    return { type: "gone", participant, reason: "departed" };
+    return { type: "gone", participant, reason: "departed", message: said.copy() };
   }
 
   /** Those of a pod that has ended. */
@@ -165,9 +184,9 @@ export class ParticipantTable {
   serve(served: Served, sources: SourceBook): readonly Participant[] {
     this.#served = served;
     this.#sources = sources;
-    return this.#removeAll(({ participant: { domainId, domainTag, source } }) => {
+    return this.#removeAll(({ participant: { domainId, domainTag, heardFrom, source } }) => {
       const isServed = served.domains.has(domainId) && (served.tags?.has(domainTag) ?? true);
-      return !isServed || sources.find(source)?.isAllowed !== true;
+      return !isServed || (heardFrom === "participant" && sources.find(source)?.isAllowed !== true);
     });
   }
 
@@ -176,7 +195,11 @@ export class ParticipantTable {
     const found: Participant[] = [];
     for (const entry of this.#entries.values()) {
       const { participant } = entry;
-      const pod = this.#owners.ownerOf(participant.source, participant.network);
+      const pod = this.#podOf(
+        participant.source,
+        participant.network,
+        endpointsOf(participant.data.metatrafficUnicast),
+      );
       if (pod === participant.pod || pod === undefined) continue;
       entry.participant = { ...participant, pod };
       found.push(entry.participant);
@@ -185,10 +208,11 @@ export class ParticipantTable {
   }
 
   /** The entry that announced just this, from just there. */
-  #sameAgain({ guidPrefix, payload }: Announcement, { source, domainId }: Arrival): Entry | undefined {
+  #sameAgain({ guidPrefix, payload }: Announcement, { source, domainId, isSister }: Arrival): Entry | undefined {
     for (const entry of this.#byPrefix.get(guidPrefix) ?? []) {
-      const { announcement } = entry.participant;
-      if (entry.portDomainId !== domainId || !entry.sources.has(source.address)) continue;
+      const { announcement, heardFrom } = entry.participant;
+      if (entry.portDomainId !== domainId) continue;
+      if (isSister ? heardFrom !== "sister" : !entry.sources.has(source.address)) continue;
       // The payload is the end of the announcement.
       if (sameOctets(announcement.subarray(announcement.length - payload.length), payload)) return entry;
     }
@@ -196,41 +220,53 @@ export class ParticipantTable {
   }
 
   #admit(said: Announcement, data: ReadParticipantData, arrival: Arrival, nowMs: number): Heard {
-    const { guidPrefix, writerSn } = said;
-    const { source } = arrival;
+    const { isSister } = arrival;
     const domainId = data.domainId ?? arrival.domainId;
     const domainTag = data.domainTag ?? "";
-    const key = `${domainId} ${guidPrefix} ${domainTag}`;
+    const key = `${domainId} ${said.guidPrefix} ${domainTag}`;
     const known = this.#entries.get(key);
-    const reason = this.#objection(said, data, domainId, domainTag, source);
+    const announced = endpointsOf(data.metatrafficUnicast);
+    const source = isSister ? this.#placeOf(announced) : arrival.source;
+    const reason = this.#objection(said, data, domainId, domainTag);
     if (reason !== undefined) return refused(reason);
-    if (known !== undefined && !this.#isFrom(known, source)) return refused("taken");
+    if (source === undefined) return refused("not-its-address");
+    if (known !== undefined && isSister && known.participant.heardFrom === "participant") {
+      // What it says itself counts, for as long as it says anything.
+      return { type: "renewed", participant: known.participant };
+    }
+    if (known !== undefined && !isSister && !this.#isFrom(known, source)) return refused("taken");
     const pod = this.#owners.ownerOf(source.address, source.network);
     const isOwn = (address: Ip): boolean => this.#isOf(address, source, pod);
-    const announced = endpointsOf(data.metatrafficUnicast);
-    if (!announced.some(({ ip }) => isOwn(ip))) return refused("not-its-address");
+    if (!isSister && !announced.some(({ ip }) => isOwn(ip))) return refused("not-its-address");
     const rest = this.#resting.get(key);
-    if (rest !== undefined && rest.untilMs > nowMs && (rest.afterSn === undefined || writerSn <= rest.afterSn)) {
+    if (rest !== undefined && rest.untilMs > nowMs && (rest.afterSn === undefined || said.writerSn <= rest.afterSn)) {
       return refused("resting");
     }
     if (known === undefined && !this.#hasRoom(source.address)) return refused("table-full");
-    const sources = new Set([...(known?.sources ?? []), source.address]);
-    const reachable = announced.filter(({ ip }) => sources.has(ip) || isOwn(ip));
+    if (!isSister && !this.#allowsNews(source.address, nowMs)) return refused("too-much-news");
+    const sources = new Set(isSister ? [] : [...(known?.sources ?? []), source.address]);
+    // A sister does not say from which address it heard; where there is only one, it is that.
+    const isReached = (ip: Ip): boolean =>
+      isSister
+        ? announced.every((other) => other.ip === ip) || (pod !== undefined && isOwn(ip))
+        : sources.has(ip) || isOwn(ip);
+    const reachable = announced.filter(({ ip }) => isReached(ip)).slice(0, MOST_ENDPOINTS);
     const participant = participantOf(said, {
       key,
       domainId,
       domainTag,
-      endpoints: reachable.slice(0, MOST_ENDPOINTS).map(({ ip, port }) => ({ address: zoned(ip, source.zone), port })),
+      endpoints: reachable.map(({ ip, port }) => ({ address: zoned(ip, source.zone), port })),
       source: source.address,
+      heardFrom: isSister ? "sister" : "participant",
       network: source.network,
-      pod,
+      pod: pod ?? this.#podOf(source.address, source.network, announced),
     });
     if (known !== undefined) this.#remove(known);
     this.#add({
       participant,
       sources: new Set([...sources].filter((address) => announced.some(({ ip }) => ip === address) || isOwn(address))),
       portDomainId: arrival.domainId,
-      lastSn: known === undefined || writerSn > known.lastSn ? writerSn : known.lastSn,
+      lastSn: known === undefined || said.writerSn > known.lastSn ? said.writerSn : known.lastSn,
       leaseMs: leaseMsOf(data),
       heardMs: nowMs,
     });
@@ -242,14 +278,29 @@ export class ParticipantTable {
     { guid }: ReadParticipantData,
     domainId: number,
     domainTag: string,
-    { isAllowed }: Source,
   ): Refusal | undefined {
     const { domains, tags, announcementOctets } = this.#served;
     if (guid.prefix !== guidPrefix || guid.entityId !== ENTITY_ID.participant) return "contradictory";
-    if (!isAllowed) return "not-allowed";
     if (!domains.has(domainId)) return "other-domain";
     if (tags !== undefined && !tags.has(domainTag)) return "other-tag";
     return payload.length > announcementOctets ? "too-long" : undefined;
+  }
+
+  /** Where a participant is that a sister has heard: at the first of its locators that may be sent to. */
+  #placeOf(announced: readonly { readonly ip: Ip }[]): Source | undefined {
+    const places = announced.flatMap(({ ip }) => this.#sources.find(ip) ?? []);
+    return places.find(({ isAllowed }) => isAllowed) ?? places[0];
+  }
+
+  /**
+   * The pod that a participant ends with. Nobody lists link-local addresses of pods: there it is the one whose addresses it
+   * announces, which proves nothing but that it wants to end with that pod.
+   */
+  #podOf(source: Ip, network: string | undefined, announced: readonly { readonly ip: Ip }[]): string | undefined {
+    if (!isLinkLocal(source)) return this.#owners.ownerOf(source, network);
+    const pods = new Set(announced.flatMap(({ ip }) => this.#owners.ownerOf(ip, network) ?? []));
+    const [pod] = pods;
+    return pods.size === 1 ? pod : undefined;
   }
 
   /** Whether an address is the source's own, or another one of the pod that has the source's. */
@@ -264,7 +315,8 @@ export class ParticipantTable {
   #isFrom({ participant, sources }: Entry, source: Source): boolean {
     if (sources.has(source.address)) return true;
     if (endpointsOf(participant.data.metatrafficUnicast).some(({ ip }) => ip === source.address)) return true;
-    return participant.pod !== undefined && this.#owners.ownerOf(source.address, source.network) === participant.pod;
+    const pod = this.#owners.ownerOf(participant.source, participant.network);
+    return pod !== undefined && this.#owners.ownerOf(source.address, source.network) === pod;
   }
 
   #hasRoom(address: Ip): boolean {
@@ -313,9 +365,13 @@ function endpointsOf(locators: readonly Locator[]): readonly { readonly ip: Ip; 
   });
 }
 
+function isLinkLocal(address: Ip): boolean {
+  return /^fe[89ab]/.test(address);
+}
+
 /** A link-local address means something on its own link only. */
 function zoned(address: Ip, zone: string | undefined): string {
-  return zone !== undefined && /^fe[89ab]/.test(address) ? `${address}%${zone}` : address;
+  return zone !== undefined && isLinkLocal(address) ? `${address}%${zone}` : address;
 }
 
 function leaseMsOf({ leaseDuration }: ReadParticipantData): number {

@@ -418,6 +418,7 @@ export const CRD_METADATA: Readonly<
       "spec.allowedSources[]": PREFIX,
       "spec.fanOut.domains[]": DOMAINS,
       "spec.fanOut.groups[]": PREFIX,
+      "spec.sisters[]": IP_ADDRESS,
       ...conditionsAt("status.conditions"),
       "status.instances": { keywords: { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"] } },
     },

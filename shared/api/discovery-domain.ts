@@ -47,7 +47,7 @@ const fanOutSchema = z
       "Nothing is copied when absent.",
   );
 
-/** `causeway.dev/v1alpha1 DiscoveryDomain`: DDS participants of several networks. */
+/** `causeway.dev/v1alpha1 DiscoveryDomain`: DDS participants that are introduced to each other across networks. */
 export const discoveryDomainSchema = z.strictObject({
   apiVersion: z.literal(API_VERSION),
   kind: z.literal("DiscoveryDomain"),
@@ -106,6 +106,29 @@ export const discoveryDomainSchema = z.strictObject({
         .describe(
           "Prefixes that participants may have addresses of, for what is heard and for what is sent. " +
             "Those of the networks' interfaces when absent.",
+        ),
+      resends: z
+        .int()
+        .min(0)
+        .max(5)
+        .default(2)
+        .describe(
+          "How often an announcement of somebody new, and word of somebody gone, is sent again for what is lost on the " +
+            "way: after 0.25, 1.5, 5, 10 and 20 s.",
+        ),
+      refreshSeconds: z
+        .int()
+        .min(5)
+        .max(3600)
+        .default(30)
+        .describe("How often everybody is introduced to everybody again."),
+      sisters: z
+        .array(ipField)
+        .max(8)
+        .default([])
+        .describe(
+          "Addresses of all relays of this domain, from which they send to each other; a relay passes over its own. What " +
+            "comes from there is believed.",
         ),
       limits: z
         .strictObject({
@@ -200,7 +223,7 @@ export const discoveryDomainSchema = z.strictObject({
             state: z
               .string()
               .describe("Listening; Partial, when it cannot listen everywhere; Refused, with the reason."),
-            participants: z.int().describe("Participants that the relay has heard itself."),
+            participants: z.int().describe("Participants that the relay knows."),
             message: z.string().optional().describe("What is wrong, with the field and what to do."),
             topics: z.int().optional().describe("Topics that the observer knows."),
             writers: z.int().optional().describe("Writers that it knows."),

@@ -1,6 +1,7 @@
 /*
  * A Connext participant of connext.xml: node connext.cjs FOLDER pub|sub|tagged SECONDS
- * FOLDER is where the npm package rticonnextdds-connector was installed. It leaves in order when its time is over.
+ * FOLDER is where the npm package rticonnextdds-connector was installed. It leaves in order when its time is over. A
+ * subscriber prints a line when it sees another number of publishers, matched NUMBER, and sample when the first one comes.
  */
 const { createRequire } = require("node:module");
 const { join } = require("node:path");
@@ -14,7 +15,21 @@ const writing = setInterval(() => {
   output.instance.setFromJson({ id: 1, octets: [1, 2, 3] });
   output.write();
 }, 200);
+const input = role === "sub" ? connector.getInput("Subscriber::Reader") : undefined;
+let matched = 0;
+let received = false;
+const reading = setInterval(() => {
+  if (input === undefined) return;
+  const now = input.matchedPublications.length;
+  if (now !== matched) console.log(`matched ${now}`);
+  matched = now;
+  input.take();
+  if (!received && input.samples.length > 0) console.log("sample");
+  received ||= input.samples.length > 0;
+}, 20);
+console.log("ready");
 setTimeout(() => {
   clearInterval(writing);
+  clearInterval(reading);
   connector.close();
 }, Number(seconds) * 1000);

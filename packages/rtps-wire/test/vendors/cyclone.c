@@ -3,7 +3,7 @@
  * cyclone DOMAIN pub|sub|none SECONDS USER_DATA_OCTETS SAMPLE_OCTETS
  * The rest of its settings come from CYCLONEDDS_URI. It leaves in order when its time is over. With WATCH in the
  * environment it prints a line for each change that it sees: found or lost PREFIX, writer or reader PREFIX TOPIC, matched
- * NUMBER.
+ * NUMBER, and sample when the first one comes.
  * With BEST_EFFORT in the environment the endpoint is not reliable, with PARTITION it is in that one, and with
  * ENDPOINT_SECONDS it is deleted after that time while the participant stays.
  */
@@ -92,7 +92,9 @@ int main(int argc, char **argv)
   reading.octets._length = reading.octets._maximum = octets;
   reading.octets._buffer = calloc(octets + 1, 1);
   printf("ready\n");
+  fflush(stdout);
   uint32_t matched = 0;
+  bool received = false;
   for (int step = 0; step * 0.02 < seconds; step++) {
     if (step * 0.02 >= endpoint_seconds && (writer > 0 || reader > 0)) {
       dds_delete(writer > 0 ? writer : reader);
@@ -104,6 +106,13 @@ int main(int argc, char **argv)
     if (reader > 0 && dds_get_subscription_matched_status(reader, &status) == 0 && status.current_count != matched) {
       matched = status.current_count;
       printf("matched %u\n", matched);
+      fflush(stdout);
+    }
+    void *sample = NULL;
+    dds_sample_info_t info;
+    for (; reader > 0 && watch && dds_take(reader, &sample, &info, 1, 1) > 0; dds_return_loan(reader, &sample, 1)) {
+      if (info.valid_data && !received) printf("sample\n");
+      received = received || info.valid_data;
       fflush(stdout);
     }
     dds_sleepfor(DDS_MSECS(20));

@@ -1,8 +1,9 @@
 /*
  * A Fast DDS participant with one endpoint of topic "Reading" in partition "north".
- * fast DOMAIN pub|sub|none SECONDS USER_DATA_OCTETS SAMPLE_OCTETS MAX_DATAGRAM [secure FOLDER | v6]
+ * fast DOMAIN pub|sub|none SECONDS USER_DATA_OCTETS SAMPLE_OCTETS MAX_DATAGRAM [secure FOLDER | v6 | peer ADDRESS | peer6 ADDRESS]
  * A MAX_DATAGRAM of 0 leaves Fast DDS's own. It leaves in order when its time is over. It prints a line for each change
- * that it sees: found or lost PREFIX, writer or reader PREFIX TOPIC, matched NUMBER.
+ * that it sees: found or lost PREFIX, writer or reader PREFIX TOPIC, matched NUMBER, and sample when the first one
+ * comes. With a peer it announces itself to that address alone, at the domain's port.
  * With BEST_EFFORT in the environment the endpoint is not reliable, with PARTITION it is in that one, and with
  * ENDPOINT_SECONDS a writer is deleted after that time while the participant stays.
  */
@@ -21,12 +22,14 @@
 #include <fastdds/dds/publisher/DataWriter.hpp>
 #include <fastdds/dds/publisher/Publisher.hpp>
 #include <fastdds/dds/subscriber/DataReader.hpp>
+#include <fastdds/dds/subscriber/SampleInfo.hpp>
 #include <fastdds/dds/subscriber/Subscriber.hpp>
 #include <fastdds/dds/topic/Topic.hpp>
 #include <fastdds/dds/topic/TopicDataType.hpp>
 #include <fastdds/dds/topic/TypeSupport.hpp>
 #include <fastdds/rtps/transport/UDPv4TransportDescriptor.h>
 #include <fastdds/rtps/transport/UDPv6TransportDescriptor.h>
+#include <fastrtps/utils/IPLocator.h>
 
 using namespace eprosima::fastdds::dds;
 using eprosima::fastdds::rtps::UDPv4TransportDescriptor;
@@ -98,6 +101,20 @@ class Changes : public DomainParticipantListener {
     printf("matched %d\n", status.current_count);
     fflush(stdout);
   }
+  void on_data_on_readers(Subscriber *subscriber) override {
+    std::vector<DataReader *> readers;
+    subscriber->get_datareaders(readers);
+    Reading reading;
+    SampleInfo info;
+    for (DataReader *reader : readers) {
+      while (reader->take_next_sample(&reading, &info) == ReturnCode_t::RETCODE_OK) {
+        if (info.valid_data && !received) printf("sample\n");
+        received = received || info.valid_data;
+      }
+    }
+    fflush(stdout);
+  }
+  bool received = false;
 };
 
 int main(int argc, char **argv) {
@@ -118,7 +135,13 @@ int main(int argc, char **argv) {
     announced.propagate(true);
     properties.push_back(announced);
   }
-  if (mode == "v6") {
+  if (mode == "peer" || mode == "peer6") {
+    Locator_t peer(mode == "peer" ? LOCATOR_KIND_UDPv4 : LOCATOR_KIND_UDPv6, 7400 + 250 * atoi(argv[1]));
+    if (mode == "peer") eprosima::fastrtps::rtps::IPLocator::setIPv4(peer, argv[8]);
+    else eprosima::fastrtps::rtps::IPLocator::setIPv6(peer, argv[8]);
+    qos.wire_protocol().builtin.initialPeersList.push_back(peer);
+  }
+  if (mode == "v6" || mode == "peer6") {
     qos.transport().use_builtin_transports = false;
     qos.transport().user_transports.push_back(std::make_shared<UDPv6TransportDescriptor>());
   } else if (max_datagram > 0) {

@@ -1,0 +1,118 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { compileVendorPrograms } from "../../packages/rtps-wire/test/vendor-program.ts";
+import { DdsNetwork, type DdsPod, eventually, type RelayProcess } from "./support/dds-network.ts";
+import {
+  HAS_CONNEXT,
+  type ParticipantOptions,
+  type Programs,
+  participant,
+  VENDORS,
+  type Vendor,
+} from "./support/vendors.ts";
+
+/*
+ * Publishers of all vendors on one subnet, subscribers on another, no multicast between them: they meet by the relay alone,
+ * and their samples go directly.
+ */
+
+let folder = "";
+let programs: Programs = { cyclone: "", fast: "" };
+let network: DdsNetwork;
+let relay: RelayProcess;
+const publishers = new Map<Vendor, DdsPod>();
+const subscribers = new Map<Vendor, DdsPod>();
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "causeway-vendors-"));
+  programs = compileVendorPrograms(folder);
+  network = new DdsNetwork("dv");
+  for (const vendor of VENDORS) {
+    publishers.set(vendor, network.addPod(`pub-${vendor}`, "a"));
+    subscribers.set(vendor, network.addPod(`sub-${vendor}`, "b"));
+  }
+  network.writeDomain({ domains: ["0-3"] });
+  relay = await network.addRelay("relay", 1);
+});
+afterAll(async () => {
+  await network.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function podOf(pods: ReadonlyMap<Vendor, DdsPod>, vendor: Vendor): DdsPod {
+  const pod = pods.get(vendor);
+  if (pod === undefined) throw new Error(`no pod for ${vendor}`);
+  return pod;
+}
+
+/** The relay's address on a subnet. */
+const relayOn = (subnet: 1 | 2, family: 4 | 6): string => (family === 4 ? `10.71.${subnet}.1` : `fd71:${subnet}::1`);
+
+describe.each<[string, { readonly family: 4 | 6; readonly hasPeer: boolean }]>([
+  ["the relay is the only peer, IPv4", { family: 4, hasPeer: true }],
+  ["no configuration, multicast, IPv4", { family: 4, hasPeer: false }],
+  ["the relay is the only peer, IPv6", { family: 6, hasPeer: true }],
+  ["no configuration but the transport, multicast, IPv6", { family: 6, hasPeer: false }],
+])("%s", (_, { family, hasPeer }) => {
+  const options = (role: "pub" | "sub", subnet: 1 | 2): ParticipantOptions => ({
+    role,
+    family,
+    ...(hasPeer ? { peer: relayOn(subnet, family) } : {}),
+  });
+
+  it("every subscriber matches every publisher, and has samples", async () => {
+    await using stack = new AsyncDisposableStack();
+    const vendors = ["cyclone", "fast"] as const;
+    for (const vendor of vendors) {
+      stack.use(participant(programs, vendor, podOf(publishers, vendor), options("pub", 1)));
+    }
+    const subs = vendors.map((vendor) =>
+      stack.use(participant(programs, vendor, podOf(subscribers, vendor), options("sub", 2))),
+    );
+    await Promise.all(
+      subs.map(async (sub) => {
+        await sub.printed(`matched ${vendors.length}`);
+        await sub.printed("sample");
+      }),
+    );
+    await allGone();
+  });
+
+  it.skipIf(!HAS_CONNEXT || family === 6)("RTI Connext: found by all, with its writer and its reader", async () => {
+    await using stack = new AsyncDisposableStack();
+    const others = (["cyclone", "fast"] as const).map((vendor) =>
+      stack.use(participant(programs, vendor, podOf(subscribers, vendor), options("sub", 2))),
+    );
+    for (const role of ["pub", "sub"] as const) {
+      stack.use(
+        participant(
+          programs,
+          "connext",
+          podOf(role === "pub" ? publishers : subscribers, "connext"),
+          options(role, role === "pub" ? 1 : 2),
+        ),
+      );
+    }
+    for (const other of others) {
+      await eventually("the writer and the reader of Connext", () =>
+        ["writer", "reader"].every((what) =>
+          other.lines.some((line) => new RegExp(`^${what} 0101\\w+ Reading$`).test(line)),
+        ),
+      );
+    }
+    await allGone();
+  });
+});
+
+/** They were killed, or will be; their leases last up to 100 s. */
+async function allGone(): Promise<void> {
+  network.writePods([...publishers.values(), ...subscribers.values()].map(({ name }) => name));
+  await eventually("all have gone", async () => (await relay.domain()).participants.length === 0);
+  network.writePods();
+}
+
+it.skipIf(HAS_CONNEXT)("RTI Connext takes no part: CONNEXT_FOLDER names no folder with rticonnextdds-connector", () => {
+  expect(VENDORS).toEqual(["cyclone", "fast"]);
+});
