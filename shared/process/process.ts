@@ -80,14 +80,24 @@ export async function runProcess(
 
 /** Long enough for a process to have read its objects and met its peers; then once more when all is quiet. */
 const SETTLED_MS = [5_000, 30_000] as const;
+/** A collection stops everything for up to half a second: it waits for a second with less work than this share. */
+const QUIET_SHARE = 0.1;
+const QUIET_MS = 1_000;
+const MAX_LOOKS = 60;
 
 /** Starting leaves garbage that V8 would keep for long, because an idle process has no reason to collect it. */
 function trimHeap(): void {
-  for (const delayMs of SETTLED_MS) {
-    const timer = setTimeout(() => {
-      setFlagsFromString("--expose-gc");
-      runInNewContext("gc({ type: 'major', flavor: 'last-resort' })");
-    }, delayMs);
-    timer.unref();
-  }
+  for (const delayMs of SETTLED_MS) setTimeout(() => trimWhenQuiet(MAX_LOOKS), delayMs).unref();
+}
+
+/** A process that is never quiet collects its garbage anyway. */
+function trimWhenQuiet(looks: number): void {
+  if (looks === 0) return;
+  const before = performance.eventLoopUtilization();
+  const timer = setTimeout(() => {
+    if (performance.eventLoopUtilization(before).utilization > QUIET_SHARE) return trimWhenQuiet(looks - 1);
+    setFlagsFromString("--expose-gc");
+    runInNewContext("gc({ type: 'major', flavor: 'last-resort' })");
+  }, QUIET_MS);
+  timer.unref();
 }
