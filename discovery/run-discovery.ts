@@ -108,10 +108,10 @@ class Discovery implements RunningDiscovery {
 
   #fanOutDomains(): readonly FanOutDomain[] | undefined {
     if (!this.#converged) return undefined;
-    const nothingKnown = (): undefined => undefined;
-    return [...this.#runtimes.values()].flatMap(
-      (runtime) => fanOutDomain(runtime.object, runtime.participants(), nothingKnown) ?? [],
-    );
+    return [...this.#runtimes].flatMap(([key, runtime]) => {
+      const endpointsOf = (prefix: string) => this.#observers.get(key)?.endpointsOf(prefix);
+      return fanOutDomain(runtime.object, runtime.participants(), endpointsOf) ?? [];
+    });
   }
 
   async start(): Promise<void> {
@@ -183,7 +183,10 @@ class Discovery implements RunningDiscovery {
         runtime.subscribe(() => this.#reporter?.touch());
         runtime.subscribe(() => this.#fanOut.wake());
         this.#runtimes.set(key, runtime);
-        const onChange = (): void => this.#reporter?.touch();
+        const onChange = (): void => {
+          this.#reporter?.touch();
+          this.#fanOut.wake();
+        };
         const observer = new DomainObserver({ domain: runtime, log, nowMs, newGuidPrefix, onChange });
         this.#observers.set(key, observer);
         log.info({ domain: key }, "served");

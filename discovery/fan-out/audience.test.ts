@@ -51,9 +51,9 @@ describe("which multicast goes where", () => {
     ["SSDP", at("239.255.255.250", 1900)],
     ["a group that is not allowed", at("239.1.0.1", 7401)],
     ["an address of one host", at("10.0.0.1", 7401)],
-    ["shared memory", { kind: "other", kindNumber: 16, port: 7401, address: new Uint8Array(16) }],
+    ["shared memory", { kind: "other", id: 16, port: 7401, address: new Uint8Array(16) }],
     ["IPv6", { kind: "udpv6", address: "ff02::1", port: 7401 }],
-  ] as [string, Locator][])("%s is never copied, whoever announces it", (_what, locator) => {
+  ] satisfies [string, Locator][])("%s is never copied, whoever announces it", (_what, locator) => {
     const defaultMulticast = [locator];
     expect(keys([participant("a", { defaultMulticast }), participant("b", { defaultMulticast })])).toEqual([]);
   });
@@ -64,12 +64,12 @@ describe("which multicast goes where", () => {
     const knows = (network: string, writers: string[], readers: [string, Locator[]][]): FanOutParticipant => {
       const one = participant(network);
       endpoints.set(one.guidPrefix, {
-        writers: writers.map((topic) => ({ topic, multicast: [] })),
+        writers: writers.map((topic) => ({ topic })),
         readers: readers.map(([topic, multicast]) => ({ topic, multicast })),
       });
       return one;
     };
-    const endpointsOf: EndpointsOf = ({ guidPrefix }) => endpoints.get(guidPrefix);
+    const endpointsOf: EndpointsOf = (guidPrefix) => endpoints.get(guidPrefix);
     const writer = knows("a", ["Pose"], []);
     expect(keys([writer, knows("b", [], [["Pose", []]])], endpointsOf)).toEqual(["239.255.0.1:7401 a b"]);
     expect(keys([writer, knows("b", [], [["Pose", [own]]])], endpointsOf)).toEqual(["239.255.3.3:7420 a b"]);

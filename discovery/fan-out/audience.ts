@@ -20,7 +20,7 @@ export interface FanOutParticipant {
 interface FanOutEndpoint {
   readonly topic: string;
   /** Where this endpoint hears, when that is not where its participant does. */
-  readonly multicast: readonly Locator[];
+  readonly multicast?: readonly Locator[];
 }
 
 export interface FanOutEndpoints {
@@ -32,7 +32,7 @@ export interface FanOutEndpoints {
  * What is known of the topics of a participant; undefined: nothing, and then it counts as one that writes and hears all.
  * Nothing may be taken for known before all of its endpoints are.
  */
-export type EndpointsOf = (participant: FanOutParticipant) => FanOutEndpoints | undefined;
+export type EndpointsOf = (guidPrefix: string) => FanOutEndpoints | undefined;
 
 /** Multicast to `group` and `port` that is native to a network goes to others too. */
 export interface Copy {
@@ -117,7 +117,11 @@ function add(side: Side, participant: FanOutParticipant, endpoints: FanOutEndpoi
   }
   for (const { topic } of endpoints.writers) side.voice.topics.add(topic);
   for (const { topic, multicast } of endpoints.readers) {
-    hear(side.ears, topic, groupsOf(multicast.length > 0 ? multicast : participant.defaultMulticast));
+    hear(
+      side.ears,
+      topic,
+      groupsOf(multicast !== undefined && multicast.length > 0 ? multicast : participant.defaultMulticast),
+    );
   }
 }
 
@@ -148,7 +152,7 @@ export function audience(
     meetings.set(meeting, sides);
     const side = sides.get(network) ?? { voice: { all: false, topics: new Set() }, ears: new Map() };
     sides.set(network, side);
-    add(side, participant, endpointsOf(participant), allowed);
+    add(side, participant, endpointsOf(participant.guidPrefix), allowed);
   }
   const wanted = new Map<string, { from: string; to: string; groups: Set<string> }>();
   for (const sides of meetings.values()) {

@@ -70,6 +70,8 @@ const DEAD_MS = 1_100;
 const LEASE_MS = 1_000;
 /** Others are listened to before anything is copied. */
 const LISTEN_MS = 2.5 * HELLO_MS;
+/** Between two looks at who hears what: participants and topics come by the hundred. */
+const PASS_MS = 20;
 const RETRY_MS = 1_000;
 /**
  * How long copies that an earlier process has made go on without a participant that is known: vendors announce participants every
@@ -102,6 +104,7 @@ export class FanOut {
   #attached: readonly AttachedNetwork[] = [];
   #reported = "";
   #leaving = false;
+  #passedMs = Number.NEGATIVE_INFINITY;
   #isFirst = true;
   #inherited: { readonly copies: readonly Copy[]; readonly untilMs: number } | undefined;
   #retry: NodeJS.Timeout | undefined;
@@ -193,6 +196,10 @@ export class FanOut {
   }
 
   async #converge(): Promise<number | undefined> {
+    const nowMs = this.#options.nowMs();
+    const waitMs = this.#passedMs + PASS_MS - nowMs;
+    if (waitMs > 0 && !this.#leaving) return waitMs;
+    this.#passedMs = nowMs;
     try {
       return this.#pass();
     } catch (error) {

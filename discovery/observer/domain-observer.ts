@@ -1,12 +1,14 @@
 import { isDeepStrictEqual } from "node:util";
+import type { GuidPrefix } from "rtps-wire";
 import type { DiscoveryDomain } from "#shared/api/discovery-domain.ts";
 import type { DiscoveryGraph } from "#shared/dds/graph.ts";
 import { GraphNames, mismatchText } from "#shared/dds/mismatch-text.ts";
 import type { Log } from "#shared/process/log.ts";
 import type { Participant, ParticipantEvent } from "../domain/participant.ts";
 import { buildGraph } from "./build-graph.ts";
+import type { ObservedEndpoint } from "./endpoint.ts";
 import { OBSERVER_LIMITS } from "./limits.ts";
-import type { UdpAddress } from "./observed-participant.ts";
+import type { SedpTopic, UdpAddress } from "./observed-participant.ts";
 import { Observer, type ObserverChange, type ObserverCounts, type ObserverStep } from "./observer.ts";
 import { ObserverSockets } from "./observer-sockets.ts";
 
@@ -39,6 +41,12 @@ export interface ObserverSummary {
   readonly mismatches: number;
   /** The first of them, in sentences. */
   readonly examples: readonly string[];
+}
+
+/** What a participant writes and reads. */
+export interface ParticipantEndpoints {
+  readonly writers: readonly ObservedEndpoint[];
+  readonly readers: readonly ObservedEndpoint[];
 }
 
 export interface ObserverStatus {
@@ -97,6 +105,20 @@ export class DomainObserver {
   /** Why nothing is observed though it should be. */
   get problem(): string | undefined {
     return this.#problem;
+  }
+
+  /**
+   * The writers and readers of a participant; undefined while it is not certain that these are all: it has not told them
+   * yet, does not tell them or tells of too many.
+   */
+  endpointsOf(prefix: GuidPrefix): ParticipantEndpoints | undefined {
+    const participant = this.#observer?.participants().get(prefix);
+    if (participant === undefined || participant.asked.length < Object.keys(participant.topics).length)
+      return undefined;
+    if (!participant.hasAnswered || !participant.isComplete || participant.refused > 0) return undefined;
+    const of = (topic: SedpTopic): readonly ObservedEndpoint[] =>
+      [...participant.topics[topic].endpoints.values()].map(({ endpoint }) => endpoint);
+    return { writers: of("publication"), readers: of("subscription") };
   }
 
   /** Undefined while nothing is observed. */

@@ -7,6 +7,7 @@ import {
   type Guid,
   type GuidPrefix,
   keyGuid,
+  type Locator,
   QOS_DEFAULTS,
   RtpsParseError,
   readEndpointData,
@@ -48,7 +49,12 @@ export interface ObservedEndpoint {
   readonly type: string;
   readonly name?: string;
   readonly qos: EndpointQos;
+  /** Of a reader that hears multicast of its own: where. */
+  readonly multicast?: readonly MulticastLocator[];
 }
+
+/** Where a reader hears by multicast over UDP. */
+type MulticastLocator = Exclude<Locator, { readonly kind: "other" }>;
 
 /** What a sample of SEDP says. */
 export type EndpointChange =
@@ -58,6 +64,9 @@ export type EndpointChange =
 
 /** Octets that an endpoint takes besides its texts. */
 const FIXED_OCTETS = 512;
+/** Of one endpoint that are kept. */
+const MOST_LOCATORS = 8;
+const LOCATOR_OCTETS = 128;
 /** XTypes 7.6.3.1.1: XCDR version 1. */
 const XCDR1 = 0;
 
@@ -118,7 +127,20 @@ function observed(role: EndpointRole, data: EndpointData): { endpoint: ObservedE
   };
   const texts = [topic, type, name ?? "", ...partitions];
   // Two octets for a character, and a string's own overhead.
-  const octets = texts.reduce((sum, text) => sum + 2 * text.length + 32, FIXED_OCTETS + 8 * qos.representations.length);
-  const endpoint = { guid: formatGuid(guid), participant: guid.prefix, role, topic, type, qos };
-  return { endpoint: name === undefined ? endpoint : { ...endpoint, name }, octets };
+  const multicast = data.multicastLocators
+    .flatMap((locator): MulticastLocator[] => (locator.kind === "other" ? [] : [locator]))
+    .slice(0, MOST_LOCATORS);
+  const fixed = FIXED_OCTETS + 8 * qos.representations.length + LOCATOR_OCTETS * multicast.length;
+  const octets = texts.reduce((sum, text) => sum + 2 * text.length + 32, fixed);
+  const endpoint = {
+    guid: formatGuid(guid),
+    participant: guid.prefix,
+    role,
+    topic,
+    type,
+    qos,
+    ...(name === undefined ? {} : { name }),
+    ...(multicast.length === 0 ? {} : { multicast }),
+  };
+  return { endpoint, octets };
 }

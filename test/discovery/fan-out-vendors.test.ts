@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { unixRequest } from "../../lab/unix-http.ts";
+import { UnixHttpError, unixRequest } from "../../lab/unix-http.ts";
+import { compileVendorPrograms, VendorProgram } from "../../packages/rtps-wire/test/vendor-program.ts";
 import { DdsPerf, packetsSent } from "./cyclone-fleet.ts";
 import { FanOutBed, sh, until } from "./fan-out-bed.ts";
 
@@ -28,25 +29,20 @@ ${fanOut}`;
 
 let bed: FanOutBed;
 let folder = "";
+let manifests = "";
+let socket = "";
 const fleet: { end(): Promise<void> }[] = [];
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "fan-out-"));
+  manifests = join(folder, "manifests");
+  mkdirSync(manifests);
+  const run = join(folder, "run");
+  socket = join(run, "discovery.sock");
   bed = new FanOutBed("fov", 2);
   for (let number = 3; number <= SUBSCRIBERS; number++) bed.pod(2, number);
   bed.gateway(1, [1, 2]);
-});
-afterAll(async () => {
-  for (const one of fleet) await one.end();
-  bed.close();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-it("12 subscribers on another network get all, and cost the publisher a packet for each sample", async () => {
-  const manifests = join(folder, "manifests");
-  mkdirSync(manifests);
   writeFileSync(join(manifests, "domain.yaml"), manifest(""));
-  const run = join(folder, "run");
   const args = ["discovery", "--manifests", manifests, "--state", join(folder, "state"), "--run-dir", run];
   const relay = spawn("ip", ["netns", "exec", bed.name("g1"), CAUSEWAY, ...args, "--pod", "default/relay"], {
     stdio: ["ignore", "ignore", "inherit"],
@@ -58,38 +54,50 @@ it("12 subscribers on another network get all, and cost the publisher a packet f
       await once(relay, "exit");
     },
   });
-  const copies = async (): Promise<number> => {
-    const { body } = await unixRequest(join(run, "discovery.sock"), "GET", "/status", 5_000);
-    return JSON.parse(body).fanOut.copies.length;
-  };
-  const peers = Array.from({ length: SUBSCRIBERS }, (_, at) => `<Peer address="10.71.2.${11 + at}"/>`).join("");
-  const settings = `<Discovery><ParticipantIndex>auto</ParticipantIndex><Peers>${peers}</Peers></Discovery>`;
-  const publisher = new DdsPerf(bed.name("p11"), settings, "pub", `${SAMPLES_PER_SECOND}Hz`, "size", "100");
+});
+afterAll(async () => {
+  for (const one of fleet) await one.end();
+  bed.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Nothing before the process answers. */
+async function status(): Promise<{
+  fanOut: { copies: { from: string; to: string }[] };
+  domains: { participants: unknown[] }[];
+}> {
+  try {
+    return JSON.parse((await unixRequest(socket, "GET", "/status", 5_000)).body);
+  } catch (error) {
+    if (!(error instanceof UnixHttpError)) throw error;
+    return { fanOut: { copies: [] }, domains: [] };
+  }
+}
+
+const participants = async (): Promise<number> => (await status()).domains[0]?.participants.length ?? 0;
+
+async function copies(): Promise<string[]> {
+  const { fanOut } = await status();
+  return fanOut.copies.map(({ from, to }) => `${from} ${to}`).sort();
+}
+
+it("12 subscribers on another network get all, and cost the publisher a packet for each sample", async () => {
+  const subscribers = Array.from({ length: SUBSCRIBERS }, (_, at) => new DdsPerf(bed.name(`p2${at + 1}`), "", "sub"));
+  fleet.push(...subscribers);
+  await until("subscribers are heard", async () => (await participants()) === SUBSCRIBERS, 20_000);
+  const publisher = new DdsPerf(bed.name("p11"), "", "pub", `${SAMPLES_PER_SECOND}Hz`, "size", "100");
   fleet.push(publisher);
-  const subscribers: DdsPerf[] = [];
-  const subscribe = (number: number): void => {
-    const one = new DdsPerf(
-      bed.name(`p2${number}`),
-      "<Discovery><ParticipantIndex>auto</ParticipantIndex></Discovery>",
-      "sub",
-    );
-    subscribers.push(one);
-    fleet.push(one);
-  };
   const packetsPerSecond = async (): Promise<number> => {
     const before = packetsSent(publisher.namespace);
     await setTimeout(WINDOW_MS);
     return ((packetsSent(publisher.namespace) - before) / WINDOW_MS) * 1_000;
   };
-  subscribe(1);
-  await until("one subscriber hears", () => subscribers.every(({ kiloSamples }) => kiloSamples > 0.4), 20_000);
-  for (let number = 2; number <= SUBSCRIBERS; number++) subscribe(number);
   // Control: matched, and deaf.
   await until("they have matched", () => subscribers.every(({ total }) => total > 0), 20_000);
   await setTimeout(WINDOW_MS);
   expect(Math.max(...subscribers.map(({ kiloSamples }) => kiloSamples))).toBeLessThan(0.2);
   writeFileSync(join(manifests, "domain.yaml"), manifest("  fanOut: {}\n"));
-  await until("it copies", async () => (await copies()) === 2);
+  await until("it copies", async () => (await copies()).includes("default/net-1 default/net-2"));
   await until("all hear", () => subscribers.every(({ kiloSamples }) => kiloSamples > 0.4), 20_000);
   // A packet for each sample and some besides; by unicast it would be one for each sample and subscriber.
   expect(await packetsPerSecond()).toBeLessThan(SAMPLES_PER_SECOND * 1.5);
@@ -98,4 +106,17 @@ it("12 subscribers on another network get all, and cost the publisher a packet f
   expect(sh(`ip netns exec ${bed.name("p21")} nft list set netdev seen seen`)).toContain(
     `10.71.1.11 . 7401 . ${bed.macOf(1, 2)}`,
   );
+  for (const one of fleet.splice(1)) await one.end();
+});
+
+it("a network without a reader of the topic gets nothing", async () => {
+  const { cyclone } = compileVendorPrograms(folder);
+  writeFileSync(join(manifests, "domain.yaml"), manifest("  domains: [1]\n  fanOut: {}\n"));
+  await using _writer = new VendorProgram(bed.name("p11"), [cyclone, "1", "pub", "60", "0", "16"]);
+  await using _reader = new VendorProgram(bed.name("p21"), [cyclone, "1", "sub", "60", "0", "16"]);
+  // Both hear multicast; the only reader is on network 2.
+  await until("one way only", async () => (await copies()).join() === "default/net-1 default/net-2", 20_000);
+  await using _other = new VendorProgram(bed.name("p12"), [cyclone, "1", "sub", "60", "0", "16"]);
+  await using _another = new VendorProgram(bed.name("p22"), [cyclone, "1", "pub", "60", "0", "16"]);
+  await until("both ways", async () => (await copies()).length === 2, 20_000);
 });
