@@ -85,7 +85,13 @@ describe("a Gateway's instances", () => {
   });
 
   test("names are those of Deployments, whatever the Gateway's", () => {
-    expect(instancesName(gateway("a.b"))).toBe("a-b-causeway");
+    expect(instancesName(gateway("a-b"))).toBe("a-b-causeway");
+    const ambiguous = [
+      gateway("a.b"),
+      gateway("a-b", { gatewayClassName: "c" }),
+      gateway("a", { gatewayClassName: "b-c" }),
+    ];
+    expect(new Set([...ambiguous, gateway("a-b")].map(instancesName)).size).toBe(4);
     const long = instancesName(gateway("g".repeat(63)));
     expect(long).toMatch(/^g{43}-[0-9a-f]{8}$/);
     expect(instancesName(gateway(`${"g".repeat(62)}h`))).not.toBe(long);

@@ -26,6 +26,9 @@ const RBAC_GROUP = "rbac.authorization.k8s.io";
 /** All instances of the cluster are subjects of this one. */
 export const CLUSTER_BINDING = "causeway-gateways";
 
+/** A label's value. */
+export const MAX_LABEL = 63;
+
 /** Room for what a Deployment adds to the names of its pods. */
 const MAX_NAME = 52;
 
@@ -38,11 +41,16 @@ function digest(value: unknown): string {
   return createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 16);
 }
 
-/** `GATEWAY-CLASS`, as the Gateway API recommends for what is generated (GEP-1762); cut where it is too long. */
+/**
+ * `GATEWAY-CLASS`, as the Gateway API recommends for what is generated (GEP-1762). With a hash where that is too long, or
+ * where another Gateway and class could have the same.
+ */
 export function instancesName({ metadata, spec }: Gateway): string {
   const name = `${metadata.name}-${spec.gatewayClassName}`.replaceAll(".", "-");
-  if (name.length <= MAX_NAME) return name;
-  return `${name.slice(0, MAX_NAME - 9).replace(/-+$/, "")}-${digest(name).slice(0, 8)}`;
+  const isUnique = !metadata.name.includes(".") && !/[.-]/.test(spec.gatewayClassName);
+  if (isUnique && name.length <= MAX_NAME) return name;
+  const hash = digest([metadata.name, spec.gatewayClassName]).slice(0, 8);
+  return `${name.slice(0, MAX_NAME - 9).replace(/-+$/, "")}-${hash}`;
 }
 
 /** By these the instances' Pods are found. */
@@ -54,7 +62,8 @@ function selectorOf({ metadata }: Gateway): Record<string, string> {
 function metadataFor(gateway: Gateway, content: unknown): Deployment["metadata"] {
   const { name, namespace, uid } = gateway.metadata;
   const { gatewayClassName, infrastructure } = gateway.spec;
-  const labels = { ...infrastructure?.labels, ...selectorOf(gateway), [GATEWAY_CLASS_LABEL]: gatewayClassName };
+  const ofClass = gatewayClassName.length > MAX_LABEL ? {} : { [GATEWAY_CLASS_LABEL]: gatewayClassName };
+  const labels = { ...infrastructure?.labels, ...selectorOf(gateway), ...ofClass };
   return {
     name: instancesName(gateway),
     namespace,

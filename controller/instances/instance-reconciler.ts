@@ -62,22 +62,24 @@ export class InstanceReconciler {
         this.#log.info({ object: name }, "written");
       } catch (error) {
         stuck.add(key);
-        if (error instanceof StoreConflictError || error instanceof StoreRefusedError) {
-          // Nothing to be gained by trying again: the next change of either may cure it.
-          const reason = error instanceof StoreConflictError ? "NameTaken" : "Refused";
-          const before = conditions.get(key);
-          if (this.#told.get(name) !== error.message) this.#log.warn({ object: name, err: error }, "cannot be written");
-          this.#told.set(name, error.message);
-          if (before === undefined) continue;
-          const fix = reason === "NameTaken" ? "; delete or rename it" : "";
-          const { observedGeneration = 1 } = before;
-          conditions.set(
-            key,
-            condition(DEPLOYED_CONDITION, "False", reason, `${error.message}${fix}`, observedGeneration),
-          );
-        } else {
-          failures.push(error);
-        }
+        if (!(error instanceof Error)) throw error;
+        // Of the first two there is nothing to be gained by trying again: the next change of either may cure it.
+        const reason =
+          error instanceof StoreConflictError
+            ? "NameTaken"
+            : error instanceof StoreRefusedError
+              ? "Refused"
+              : "NotWritten";
+        if (reason === "NotWritten") failures.push(error);
+        else if (this.#told.get(name) !== error.message)
+          this.#log.warn({ object: name, err: error }, "cannot be written");
+        this.#told.set(name, error.message);
+        const before = conditions.get(key);
+        if (before === undefined) continue;
+        const fix = reason === "NameTaken" ? "; delete or rename it" : "";
+        const { observedGeneration = 1 } = before;
+        const message = `${error.message}${fix}`;
+        conditions.set(key, condition(DEPLOYED_CONDITION, "False", reason, message, observedGeneration));
       }
     }
     const tried = new Set(plan.apply.map((object) => describeRef(refOf(object))));

@@ -7,15 +7,12 @@ import { ObjectIndex } from "#shared/store/object-index.ts";
 import { BASE, gateway } from "../run-controller.fixture.ts";
 import { type InstancePlan, planInstances } from "./plan-instances.ts";
 
-const NETWORKED: Manifest = {
-  kind: "GatewayParameters",
-  metadata: { name: "net", namespace: "infra" },
-  spec: {
-    externalNetworks: [{ network: "ext", interface: "ext0" }],
-    serviceNetworks: [{ network: "blue", interface: "svc0" }],
-    resources: { requests: { cpu: "1000m" } },
-  },
+const spec = {
+  externalNetworks: [{ network: "ext", interface: "ext0" }],
+  serviceNetworks: [{ network: "blue", interface: "svc0" }],
+  resources: { requests: { cpu: "1000m" } },
 };
+const NETWORKED: Manifest = { kind: "GatewayParameters", metadata: { name: "net", namespace: "infra" }, spec };
 const OTHER_CLASS: Manifest = {
   kind: "GatewayClass",
   metadata: { name: "other" },
@@ -143,6 +140,13 @@ describe("instances", () => {
         "NetworkAttachmentDefinition by which Multus makes ext0",
     );
     expect(bare.plan().apply).toEqual([]);
+    const greedy = new World(gateway("gw"));
+    greedy.put({ ...NETWORKED, spec: { ...spec, resources: { limits: { cpu: "many" } } } });
+    expect(brief(greedy.plan())).toBe(
+      'False InvalidResources: resources.limits.cpu of GatewayParameters infra/net is "many"; write a quantity such as 500m or 1Gi',
+    );
+    greedy.put({ ...NETWORKED, spec: { ...spec, resources: { limit: { cpu: "1" } } } });
+    expect(brief(greedy.plan())).toMatch(/^False InvalidResources: resources.limit of .* write requests and limits$/);
   });
 
   test("what the Deployment complains of is told", () => {

@@ -1,3 +1,4 @@
+import type { GatewayParameters } from "#shared/api/gateway-parameters.ts";
 import { type AnyObject, describeRef, type ObjectRef, WORKLOAD_KINDS } from "#shared/api/kinds.ts";
 import type { Condition } from "#shared/api/meta.ts";
 import { CONTENT_ANNOTATION, CONTROLLER_NAME } from "#shared/api/names.ts";
@@ -6,6 +7,7 @@ import type { GatewayAttachment } from "#shared/resolve/attachment-types.ts";
 import { condition } from "#shared/resolve/conditions.ts";
 import { refOf } from "#shared/store/object-index.ts";
 import type { ObjectView } from "#shared/store/object-store.ts";
+import { quote } from "#shared/store/problem.ts";
 import { covers } from "../covers.ts";
 import { type GatewayAddresses, gatewayKey } from "../plan-addresses.ts";
 import {
@@ -16,15 +18,13 @@ import {
   gatewayDeployment,
   instancesBinding,
   instancesName,
+  MAX_LABEL,
 } from "./instance-objects.ts";
 import { type InstanceImage, PRIMARY_INTERFACE } from "./pod-template.ts";
-import { sameQuantity } from "./quantity.ts";
+import { quantityValue, sameQuantity } from "./quantity.ts";
 
 /** Our own condition on a Gateway: its instances' Deployment is as it shall be, or why it is not. */
 export const DEPLOYED_CONDITION = "causeway.dev/InstancesDeployed";
-
-/** A label's value. */
-const MAX_GATEWAY_NAME = 63;
 
 type Workload = Extract<AnyObject, { kind: (typeof WORKLOAD_KINDS)[number] }>;
 
@@ -46,13 +46,32 @@ function isSame(seen: AnyObject | undefined, wanted: Workload): boolean {
   );
 }
 
+/** What the API server would not take for resources. */
+function badAmount({ metadata, spec }: GatewayParameters): string | undefined {
+  const where = `of GatewayParameters ${metadata.namespace}/${metadata.name}`;
+  for (const [kind, amounts] of Object.entries(spec.resources ?? {})) {
+    if (kind !== "requests" && kind !== "limits") {
+      return `resources.${kind.slice(0, 64)} ${where} is not known; write requests and limits`;
+    }
+    for (const [name, amount] of Object.entries(amounts)) {
+      const value = quantityValue(String(amount));
+      if (value !== undefined && value >= 0) continue;
+      const field = `resources.${kind}.${name.slice(0, 64)}`;
+      return `${field} ${where} is ${quote(amount)}; write a quantity such as 500m or 1Gi`;
+    }
+  }
+  return undefined;
+}
+
 /** Why no instance can be made, with the field; undefined when there is no reason. */
 function obstacle({ gateway, parameters }: GatewayAttachment): { reason: string; message: string } | undefined {
   const { name } = gateway.metadata;
-  if (name.length > MAX_GATEWAY_NAME) {
-    const message = `metadata.name has ${name.length} characters; the label by which instances are found holds ${MAX_GATEWAY_NAME}`;
+  if (name.length > MAX_LABEL) {
+    const message = `metadata.name has ${name.length} characters; the label by which instances are found holds ${MAX_LABEL}`;
     return { reason: "NameTooLong", message };
   }
+  const amount = parameters && badAmount(parameters);
+  if (amount !== undefined) return { reason: "InvalidResources", message: amount };
   const missing = (parameters?.spec.externalNetworks ?? []).findIndex(
     (entry) => entry.network === undefined && entry.interface !== PRIMARY_INTERFACE,
   );

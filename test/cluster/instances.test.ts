@@ -174,6 +174,28 @@ describe.skipIf(!HAS_GATEWAY_API)(`gateway instances${WITHOUT_GATEWAY_API}`, () 
     await settled(async () => (await conditions(gateway("edge")))[2], "causeway.dev/InstancesDeployed Deployed");
   });
 
+  test.skipIf(IS_REAL)(
+    "what the API server does not take is told, tried again, and keeps no other Gateway waiting",
+    async () => {
+      const { faults } = cluster.double;
+      const failing = { type: "status", code: 500, reason: "InternalError", retryAfterSeconds: 0 } as const;
+      faults.add({ user: "controller", verb: "patch", resource: "deployments" }, failing);
+      for (const name of ["edge", "second"]) await cluster.apply(gateway(name));
+      running = await start();
+      const third = async (name: string) => (await conditions(gateway(name)))[2];
+      for (const name of ["edge", "second"]) {
+        await settled(() => third(name), "causeway.dev/InstancesDeployed NotWritten");
+      }
+      faults.clear();
+      for (const name of ["edge", "second"]) {
+        await settled(() => third(name), "causeway.dev/InstancesDeployed Deployed");
+      }
+      await cluster.patch(parameters(), { spec: { resources: { limits: { cpu: "many" } } } });
+      await settled(() => third("edge"), "causeway.dev/InstancesDeployed InvalidResources");
+      expect(await present("edge-causeway")).toHaveLength(MADE.length);
+    },
+  );
+
   test.skipIf(IS_REAL)("it asks for nothing else", async () => {
     await cluster.apply(gateway("edge"));
     running = await start();
