@@ -1,8 +1,9 @@
 /*
- * `npm test`: types, lint, unit tests, then the system tests in a private sandbox. The last line is the count of the
+ * `npm test`: types, lint, unit tests, then the system tests in two private sandboxes. The last line is the count of the
  * test runner's own reports, which `.ci/run` prints again.
  */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
@@ -47,16 +48,43 @@ function countOf(file: string, ok: boolean): Count {
   }
 }
 
-function test(project: "unit" | "system"): Count {
-  const file = join(cache, `${project}.json`);
-  const vitest = [join(root, "node_modules/vitest/vitest.mjs"), "run", "--project", project];
-  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`, ...process.argv.slice(2)];
-  const command = [process.execPath, ...vitest, ...reporters];
-  const ok =
-    project === "unit"
-      ? run("unit tests", process.execPath, ...vitest, ...reporters)
-      : run("system tests, in a private sandbox", "sh", join(root, "scripts/sandbox.sh"), ...command);
-  return countOf(file, ok);
+const vitest = [join(root, "node_modules/vitest/vitest.mjs"), "run", "--project"];
+const reporters = (file: string): string[] => ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
+
+function unitTests(): Count {
+  const file = join(cache, "unit.json");
+  const args = [...vitest, "unit", ...reporters(file), ...process.argv.slice(2)];
+  return countOf(file, run("unit tests", process.execPath, ...args));
+}
+
+/** The folders whose tests take more than half of the time. */
+const FIRST_LANE = ["test/system", "test/frontend"];
+
+/** One lane of system tests, in a sandbox of its own. What it says is told in one piece, unless it is the one that speaks. */
+async function lane(name: "first" | "second", ...choice: readonly string[]): Promise<Count> {
+  const file = join(cache, `system-${name}.json`);
+  const began = performance.now();
+  const args = [...vitest, "system", ...reporters(file), ...choice, ...process.argv.slice(2)];
+  const child = spawn("sh", [join(root, "scripts/sandbox.sh"), process.execPath, ...args], {
+    cwd: root,
+    stdio: name === "first" ? "inherit" : ["inherit", "pipe", "pipe"],
+  });
+  const parts: Buffer[] = [];
+  for (const stream of [child.stdout, child.stderr]) stream?.on("data", (part: Buffer) => parts.push(part));
+  const [code]: unknown[] = await once(child, "close");
+  const took = ((performance.now() - began) / 1000).toFixed(1);
+  process.stdout.write(Buffer.concat(parts));
+  console.log(`== system tests, ${name} lane: ${code === 0 ? "ok" : "FAILED"}, ${took} s`);
+  return countOf(file, code === 0);
+}
+
+/** Two lanes at a time: tests of the system wait for most of their time. In each, one file runs after the other. */
+function systemTests(): Promise<Count[]> {
+  console.log("\n== system tests, in private sandboxes, two lanes; the second speaks when it has ended");
+  return Promise.all([
+    lane("first", ...FIRST_LANE),
+    lane("second", ...FIRST_LANE.flatMap((folder) => ["--exclude", `${folder}/**`])),
+  ]);
 }
 
 rmSync(cache, { recursive: true, force: true });
@@ -67,7 +95,7 @@ const checks = [
   run("lint", bin("biome"), "check", "--error-on-warnings", "."),
   run("unused code", bin("knip")),
 ];
-const counts = [test("unit"), test("system")];
+const counts = [unitTests(), ...(await systemTests())];
 const sum = (key: keyof Count): number => counts.reduce((total, count) => total + count[key], 0);
 const failed = sum("failed") + checks.filter((ok) => !ok).length;
 const summary = `${sum("passed")} passed, ${failed} failed, ${sum("skipped")} skipped`;
