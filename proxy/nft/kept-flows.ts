@@ -37,7 +37,8 @@ export function keptName({ flowKeeping }: Intent, family: Family): string {
 }
 
 /**
- * Rules for packets of slots that changed hands; packets of other slots come out at the end.
+ * Rules for packets of slots that changed hands. Packets of other slots come out at the end, and so do those of settled
+ * slots that nobody keeps: the slot's owner has them.
  * @param steady rules that look up the slot's owner.
  */
 export function movedRules(
@@ -51,7 +52,6 @@ export function movedRules(
 ): string[] {
   const hash = hashExpression(fields, flow, steady.size, intent.hashSeed);
   const owner = `meta mark set ${hash} map @${steady.table}`;
-  const settled = builder.chain("settled", [owner, finish.slot]);
   const classes = classesOf(flow);
   return classes.flatMap((flowClass) => {
     const moved = moves[flowClass];
@@ -59,60 +59,71 @@ export function movedRules(
     builder.lut(moved.name, moved.slots);
     const former = `meta mark set ${hash} map @${moved.name}`;
     const chain = fields.raw
-      ? errorChain(builder, intent, fields, flowClass, finish, settled)
-      : packetChain(builder, intent, fields, flowClass, finish, { flow, settled, owner, former });
+      ? errorChain(builder, intent, fields, flowClass, finish)
+      : packetChain(builder, intent, fields, flowClass, finish, { flow, owner, former });
     // One class: the flow's own protocols have been matched already.
     const condition = classes.length === 1 ? "" : `${fields.protocol} ${flowClass === "datagram" ? "17" : "!= 17"} `;
-    return [`${condition}${former} goto ${chain}`];
+    return [`${condition}${former} jump ${chain}`];
   });
 }
 
-/** For packets whose mark is the former owner of their slot, or {@link SETTLED_MARK}. */
+/** In a packet's mark: the flow was known, and is not any more. */
+const FORGOTTEN = "0x0";
+const IS_SETTLED = `meta mark 0x${SETTLED_MARK.toString(16)} return`;
+
+/**
+ * For packets whose mark is the former owner of their slot, or {@link SETTLED_MARK}. What does not name the flow's own
+ * tables stands in chains that all flows share: with every service on the move, they are most of the rules.
+ */
 function packetChain(
   builder: TableBuilder,
   intent: Intent,
   fields: Fields,
   flowClass: FlowClass,
   finish: Finish,
-  steps: { readonly flow: Flow; readonly settled: string; readonly owner: string; readonly former: string },
+  steps: { readonly flow: Flow; readonly owner: string; readonly former: string },
 ): string {
   const { idleTimeoutSeconds, datagramIdleTimeoutSeconds } = intent.flowKeeping;
   const idle = flowClass === "connection" ? idleTimeoutSeconds : datagramIdleTimeoutSeconds;
   const kept = `@${keptMap(builder, intent, fields.family)}`;
   const key = keptExpression(fields, flowClass, intent.hashSeed);
   const keep = (seconds: number): string => `update ${kept} { ${key} timeout ${seconds}s : meta mark }`;
-  const full = builder.count(KEPT_FULL);
   const birth = Math.min(BIRTH_TIMEOUT_S, idle);
+  const full = builder.count(KEPT_FULL);
   const learn = builder.chain("learn", [`${keep(idle)} ${finish.slot}`, full, finish.slot]);
-  const unknown = [`meta mark 0x${SETTLED_MARK.toString(16)} goto ${steps.settled}`];
   const connection = flowClass === "connection";
   const isTcp = connection && steps.flow.protocols.includes("TCP");
   const isSctp = connection && steps.flow.protocols.includes("SCTP");
   const tcpBegins = isTcp ? ["tcp flags & (syn | ack) == syn"] : [];
   // The first chunk is INIT (RFC 9260 section 3.2).
   const sctpBegins = isSctp ? ["meta l4proto sctp @th,96,8 == 1"] : [];
-  if (connection) {
-    // Kept with the new owner, or else with the former one: its next packets, which tell no beginning, go the same way.
-    const born = builder.chain("born", [`${keep(birth)} ${finish.slot}`]);
-    const fresh = builder.chain("fresh", [`${steps.owner} jump ${born}`, full, steps.former, finish.slot]);
-    unknown.push(...[...tcpBegins, ...sctpBegins].map((begins) => `${begins} goto ${fresh}`));
-  }
-  unknown.push(`goto ${learn}`);
-  // As if it had never been known.
-  const forget = [`delete ${kept} { ${key} : meta mark }`, `${steps.former} goto ${builder.chain("unknown", unknown)}`];
+  const begins = [...tcpBegins, ...sctpBegins];
+  // Its target is gone: as if it had never been known. The slot's owner tells the client by a reset.
+  const forget = [`delete ${kept} { ${key} : meta mark }`, `meta mark set ${FORGOTTEN}`];
   const known = [keep(idle), finish.kept(flowClass), ...forget];
   if (connection) {
     // A SYN that is sent again goes where the first one went. A client that uses a port again is not given to a target
     // that takes nobody any more, or not yet.
     const again = builder.chain("again", [keep(birth), finish.accepting, ...forget]);
-    known.unshift(...sctpBegins.map((begins) => `${begins} goto ${again}`));
+    known.unshift(...sctpBegins.map((begin) => `${begin} goto ${again}`));
     if (isTcp) {
       const ends = [keep(Math.min(END_TIMEOUT_S, idle)), finish.kept(flowClass), ...forget];
-      const edge = builder.chain("edge", [...tcpBegins.map((begins) => `${begins} goto ${again}`), ...ends]);
+      const edge = builder.chain("edge", [...tcpBegins.map((begin) => `${begin} goto ${again}`), ...ends]);
       known.unshift(`tcp flags & (syn | fin | rst) != 0x0 goto ${edge}`);
     }
   }
-  return builder.chain("moved", [`meta mark set ${key} map ${kept} goto ${builder.chain("known", known)}`, ...unknown]);
+  const rules = [
+    `meta mark set ${key} map ${kept} jump ${builder.chain("known", known)}`,
+    `meta mark ${FORGOTTEN} ${steps.former}`,
+    IS_SETTLED,
+  ];
+  if (connection) {
+    // Kept with the new owner, or else with the former one: its next packets, which tell no beginning, go the same way.
+    const born = builder.chain("born", [`${keep(birth)} ${finish.slot}`]);
+    const fresh = builder.chain("fresh", [`${steps.owner} jump ${born}`, full, steps.former, finish.slot]);
+    rules.push(...begins.map((begin) => `${begin} goto ${fresh}`));
+  }
+  return builder.chain("moved", [...rules, `goto ${learn}`]);
 }
 
 /** For ICMP errors about flows of moved slots: they learn nothing and end nothing. */
@@ -122,13 +133,12 @@ function errorChain(
   fields: Fields,
   flowClass: FlowClass,
   finish: Finish,
-  settled: string,
 ): string {
   const kept = keptMap(builder, intent, fields.family);
   const known = builder.chain("known-error", [finish.kept(flowClass), "drop"]);
   return builder.chain("moved-error", [
     `meta mark set ${keptExpression(fields, flowClass, intent.hashSeed)} map @${kept} goto ${known}`,
-    `meta mark 0x${SETTLED_MARK.toString(16)} goto ${settled}`,
+    IS_SETTLED,
     finish.slot,
   ]);
 }
