@@ -21,7 +21,7 @@ function node(name: string, ready = true, stopped = false): NodeStatus {
   };
 }
 
-function instance(name: string, ready = true, state = "Established"): InstanceStatus {
+function instance(name: string, ready = true, state = "Established", target = "accepting"): InstanceStatus {
   const counts = { packets: 1, bytes: 64 };
   const readyTargets = ready ? 1 : 0;
   return {
@@ -30,7 +30,7 @@ function instance(name: string, ready = true, state = "Established"): InstanceSt
     proxy: {
       vips: VIPS.map((address) => ({ address, ready })),
       services: [{ name: "echo", vips: VIPS, ports: ["8080"], protocols: ["TCP"], readyTargets, ...counts }],
-      targets: [{ name: "default/target-1", ...counts }],
+      targets: [{ name: "default/target-1", state: target, ...counts }],
     },
     frontend: { peers: [{ name: "router", address: "192.0.2.1", family: "IPv4", state }], advertised: [] },
     faults: [],
@@ -57,6 +57,13 @@ const settled: Observation = {
 };
 
 describe("convergence", () => {
+  it("is not reached while a target is arriving", () => {
+    const instances = [instance("gateway-a"), instance("gateway-b", true, "Established", "arriving")];
+    expect(convergence({ ...settled, instances }).waitingFor).toEqual([
+      "gateway-b: target default/target-1 does not answer for its VIPs yet",
+    ]);
+  });
+
   it("is reached when every VIP is routed to every instance", () => {
     const result = convergence(settled);
     expect(result.waitingFor).toEqual([]);

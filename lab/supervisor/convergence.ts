@@ -22,8 +22,8 @@ export interface Convergence {
 
 /**
  * What a lab still waits for. Converged is: every process that is not held down is ready, every session is established,
- * every Gateway has a VIP of each family that has a pool, and every VIP with targets is in each router's kernel with all
- * live instances as next hops. Pure.
+ * no target is arriving, every Gateway has a VIP of each family that has a pool, and every VIP with targets is in each
+ * router's kernel with all live instances as next hops. Pure.
  */
 export function convergence({ topology, nodes, instances, routes }: Observation): Convergence {
   const waitingFor: string[] = [];
@@ -38,7 +38,11 @@ export function convergence({ topology, nodes, instances, routes }: Observation)
     }
   }
   const live = instances.filter(({ node }) => isLive(nodes, node));
-  for (const { faults } of live) waitingFor.push(...faults);
+  for (const { node, faults, proxy } of live) {
+    waitingFor.push(...faults);
+    const arriving = (proxy?.targets ?? []).filter(({ state }) => state === "arriving");
+    waitingFor.push(...arriving.map(({ name }) => `${node}: target ${name} does not answer for its VIPs yet`));
+  }
   const sessions = live.flatMap(({ node, frontend }) =>
     (frontend?.peers ?? []).map(
       ({ name, address, family, state }): SessionStatus => ({ node, peer: name, address, family, state }),

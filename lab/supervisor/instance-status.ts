@@ -18,7 +18,7 @@ const proxyStatusSchema = z.looseObject({
       ...counts,
     }),
   ),
-  targets: z.array(z.looseObject({ name: z.string(), ...counts })),
+  targets: z.array(z.looseObject({ name: z.string(), state: z.string(), ...counts })),
 });
 type ProxyStatus = z.infer<typeof proxyStatusSchema>;
 

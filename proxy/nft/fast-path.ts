@@ -1,5 +1,5 @@
 import { ICMP_MARK, RETURN_MARK } from "#shared/instance/marks.ts";
-import { FAMILIES, type Family, familyOf } from "#shared/net/ip.ts";
+import { FAMILIES, type Family, familyOf, type Ip } from "#shared/net/ip.ts";
 import { TableBuilder } from "#shared/nft/table-builder.ts";
 import type { TableState } from "#shared/nft/table-state.ts";
 import { type Intent, type Leg, REFUSED } from "#shared/resolve/intent-types.ts";
@@ -26,6 +26,8 @@ const IS_ICMP_ERROR = {
   4: "icmp type { destination-unreachable, time-exceeded, parameter-problem }",
   6: "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }",
 } as const;
+
+const IS_ECHO_REPLY = { 4: "icmp type echo-reply", 6: "icmpv6 type echo-reply" } as const;
 
 /** Families in the words of nftables. */
 export const IP = { 4: "ip", 6: "ip6" } as const;
@@ -185,6 +187,17 @@ function replyRules(builder: TableBuilder, intent: Intent, environment: Environm
   ];
 }
 
+/**
+ * A VIP that answers the instance itself, which asks new targets (proxy/arrivals). By a set, so that the chain is the same on
+ * all instances.
+ */
+function echoReplies(builder: TableBuilder, own: readonly Ip[], from: Side): string[] {
+  const { family } = from;
+  if (own.length === 0) return [];
+  builder.set(`own${family}`, `type ${family === 4 ? "ipv4_addr" : "ipv6_addr"};`, own);
+  return [`${IS_ECHO_REPLY[family]} ${IP[family]} daddr @own${family} goto ${ownTraffic(builder, from)}`];
+}
+
 function serviceChain(builder: TableBuilder, intent: Intent, environment: Environment, family: Family): string {
   const outer = smallestMtu(environment, intent.externalInterfaces);
   const services = intent.serviceNetworks.map((network) => network.interface);
@@ -203,16 +216,16 @@ function serviceChain(builder: TableBuilder, intent: Intent, environment: Enviro
       : [];
   const replies = replyRules(builder, intent, environment, family);
   const ours = environment.own.filter((address) => familyOf(address) === family);
-  // The instance itself may ask targets (health checks, arrivals), and their answers are no flow's.
-  const toOwn =
-    ours.length === 0
-      ? []
-      : [
-          `${IP[family]} daddr ${ours.length === 1 ? ours[0] : `{ ${ours.join(", ")} }`} goto ${ownTraffic(builder, from)}`,
-        ];
   if (intent.mode === "DSR") {
     const own = `${IP[family]} saddr != ${vips(builder, intent, family)} goto ${ownTraffic(builder, from)}`;
-    return builder.chain(`service${family}`, [fragment, own, ...toOwn, ...guard, ...clamp, ...replies]);
+    return builder.chain(`service${family}`, [
+      fragment,
+      own,
+      ...echoReplies(builder, ours, from),
+      ...guard,
+      ...clamp,
+      ...replies,
+    ]);
   }
   const reply = builder.chain("reply", replies);
   const address = family === 4 ? "ipv4_addr" : "ipv6_addr";
@@ -226,10 +239,12 @@ function serviceChain(builder: TableBuilder, intent: Intent, environment: Enviro
     (range ? ranges : exact)?.set(key, `goto ${chain}`);
   }
   const key = `${IP[family]} saddr . meta l4proto . th sport`;
+  const toOwn = ours.length === 1 ? ours[0] : `{ ${ours.join(", ")} }`;
   const toTranslator = `meta mark set 0x${ICMP_MARK.toString(16)} accept`;
   return builder.chain(`service${family}`, [
     fragment,
-    ...toOwn,
+    // A target's port may be asked by the instance itself (health checks), and its answer is no flow's.
+    ...(ours.length === 0 ? [] : [`${IP[family]} daddr ${toOwn} goto ${ownTraffic(builder, from)}`]),
     `${IS_ICMP_ERROR[family]} goto ${allowanceChain(builder, ICMP_ERRORS, from, toTranslator)}`,
     ...guard,
     ...clamp,

@@ -170,7 +170,8 @@ describe("a flat service network", () => {
       GATEWAYS.map(async (node) => {
         const text = await lab.exec(node, "nft", "-s", "list", "ruleset");
         expect(text.length).toBeGreaterThan(50_000);
-        return nftParts(text);
+        // Which addresses are an instance's own differs, of course.
+        return nftParts(text).filter((part) => !/ set own[46] \{/.test(part));
       }),
     );
     expect(a).toEqual(b);
