@@ -27,10 +27,11 @@ function addPod(name: string, number: number): void {
   ip(`netns add ${name}`);
   ip(`link add net${number} type veth peer name eth0 netns ${name}`);
   ip(`address add 10.73.${number}.1/24 dev net${number}`);
+  ip(`address add fd73:${number}::1/64 dev net${number} nodad`);
   ip(`link set net${number} up`);
-  for (const command of [`address add 10.73.${number}.2/24 dev eth0`, "link set eth0 up", "link set lo up"]) {
-    ip(`-n ${name} ${command}`);
-  }
+  const addresses = [`10.73.${number}.2/24 dev eth0`, `fd73:${number}::2/64 dev eth0 nodad`];
+  const commands = [...addresses.map((address) => `address add ${address}`), "link set eth0 up", "link set lo up"];
+  for (const command of commands) ip(`-n ${name} ${command}`);
   ip(`-n ${name} route add 239.0.0.0/8 dev eth0`);
 }
 
@@ -47,7 +48,7 @@ beforeAll(async () => {
 kind: DiscoveryDomain
 metadata: { name: robots }
 spec:
-  domains: [0-9]
+  domains: [0-12]
   networks:
     - { network: cell-a, interface: net1 }
     - { network: cell-b, interface: net2 }
@@ -109,11 +110,12 @@ interface Settings {
   readonly seconds?: number;
   readonly userData?: number;
   readonly maxDatagram?: number;
+  readonly family?: 4 | 6;
   readonly environment?: Readonly<Record<string, string>>;
 }
 
 function run(vendor: Vendor, domainId: number, role: "pub" | "sub", settings: Settings = {}): VendorProgram {
-  const { seconds = 30, userData = 16, maxDatagram = 0, environment = {} } = settings;
+  const { seconds = 30, userData = 16, maxDatagram = 0, environment = {}, family = 4 } = settings;
   const options = [
     `${domainId}`,
     role,
@@ -122,7 +124,10 @@ function run(vendor: Vendor, domainId: number, role: "pub" | "sub", settings: Se
     "16",
     ...(vendor === "fast" ? [`${maxDatagram}`] : []),
   ];
-  return new VendorProgram(NAMESPACES[vendor], [programs[vendor], ...options], environment);
+  if (vendor === "fast" && family === 6) options.push("v6");
+  const transport = "<General><Transport>udp6</Transport></General>";
+  const six: Readonly<Record<string, string>> = family === 6 ? { CYCLONEDDS_URI: transport } : {};
+  return new VendorProgram(NAMESPACES[vendor], [programs[vendor], ...options], { ...six, ...environment });
 }
 
 /** Everything that the process has written. */
@@ -138,7 +143,7 @@ const graphCommand = (...options: readonly string[]) =>
 
 describe.each([
   ["cyclone", 0],
-  ["fast", 2],
+  ["fast", 3],
 ] as const)("%s", (vendor, domainId) => {
   it("its participant, topic, type and QoS are learned; the endpoint goes, then the participant", async () => {
     await using _peer = run(vendor, domainId, "pub", { seconds: 3, environment: { ENDPOINT_SECONDS: "1.5" } });
@@ -170,25 +175,43 @@ describe.each([
     await graphWhere(domainId, ({ participants }) => participants.length === 0, "the participant is still there");
   });
 
-  it("descriptions that come in fragments are learned", async () => {
-    await using _peer = run(vendor, domainId + 1, "sub", { userData: 4_000, maxDatagram: 1_400 });
-    await graphWhere(domainId + 1, (each) => topicOf(each)?.readers.length === 1, "no reader");
+  it("descriptions that come in fragments are learned, though every fourth datagram is lost either way", async () => {
+    const lossy = ["input", "output"].map((hook) => {
+      const rule = `meta l4proto udp numgen random mod 4 == 0 counter drop`;
+      return `chain ${hook} { type filter hook ${hook} priority 0; ${rule}; }`;
+    });
+    execFileSync("nft", [`table inet lossy {\n${lossy.join("\n")}\n}`]);
+    try {
+      await using _peer = run(vendor, domainId + 1, "sub", { userData: 8_000, maxDatagram: 1_400 });
+      await graphWhere(domainId + 1, (each) => topicOf(each)?.readers.length === 1, "no reader");
+      const [lost = ""] =
+        /packets \d+/.exec(execFileSync("nft", ["list", "table", "inet", "lossy"], { encoding: "utf8" })) ?? [];
+      expect(lost).not.toBe("packets 0");
+    } finally {
+      execFileSync("nft", ["delete table inet lossy"]);
+    }
+  });
+
+  it("is learned over IPv6", async () => {
+    await using _peer = run(vendor, domainId + 2, "pub", { family: 6 });
+    const graph = await graphWhere(domainId + 2, (each) => topicOf(each)?.writers.length === 1, "no writer");
+    expect(graph.participants[0]?.address).toMatch(/^f[de]/);
   });
 });
 
 it("both vendors' endpoints match across networks, and who is killed is gone with them", async () => {
-  await using _fast = run("fast", 4, "sub", { seconds: 20 });
+  await using _fast = run("fast", 6, "sub", { seconds: 20 });
   {
     const environment = { CYCLONEDDS_URI: "<Discovery><LeaseDuration>2s</LeaseDuration></Discovery>" };
-    await using cyclone = run("cyclone", 4, "pub", { environment });
+    await using cyclone = run("cyclone", 6, "pub", { environment });
     await cyclone.printed("ready");
-    const graph = await graphWhere(4, (each) => topicOf(each)?.matchCount === 1, "no match");
+    const graph = await graphWhere(6, (each) => topicOf(each)?.matchCount === 1, "no match");
     expect(topicOf(graph)).toMatchObject({ mismatchCount: 0, matches: [{}] });
     expect(graphCommand().status).toBe(0);
   }
   // Killed just now, without a word.
   const after = await graphWhere(
-    4,
+    6,
     (each) => topicOf(each)?.writers.length === 0 || topicOf(each) === undefined,
     "it is there",
   );
@@ -196,9 +219,9 @@ it("both vendors' endpoints match across networks, and who is killed is gone wit
 });
 
 it("a reliable Cyclone reader with a best-effort Fast writer: flagged by the command, the status and the metrics", async () => {
-  await using _writer = run("fast", 5, "pub", { seconds: 8, environment: { BEST_EFFORT: "1" } });
-  await using _reader = run("cyclone", 5, "sub", { seconds: 8 });
-  const graph = await graphWhere(5, (each) => topicOf(each)?.mismatchCount === 1, "no mismatch");
+  await using _writer = run("fast", 7, "pub", { seconds: 8, environment: { BEST_EFFORT: "1" } });
+  await using _reader = run("cyclone", 7, "sub", { seconds: 8 });
+  const graph = await graphWhere(7, (each) => topicOf(each)?.mismatchCount === 1, "no mismatch");
   expect(topicOf(graph)).toMatchObject({ matchCount: 0, mismatches: [{ reasons: [{ policy: "reliability" }] }] });
   const text = graphCommand();
   expect(text.status).toBe(1);
@@ -222,20 +245,20 @@ it("a reliable Cyclone reader with a best-effort Fast writer: flagged by the com
 });
 
 it("a partition that nobody shares is flagged where somebody is left alone", async () => {
-  await using _writer = run("cyclone", 6, "pub", { seconds: 3, environment: { PARTITION: "south" } });
-  await using _reader = run("fast", 6, "sub", { seconds: 3 });
-  const graph = await graphWhere(6, (each) => topicOf(each)?.mismatchCount === 1, "no mismatch");
+  await using _writer = run("cyclone", 8, "pub", { seconds: 3, environment: { PARTITION: "south" } });
+  await using _reader = run("fast", 8, "sub", { seconds: 3 });
+  const graph = await graphWhere(8, (each) => topicOf(each)?.mismatchCount === 1, "no mismatch");
   expect(topicOf(graph)?.mismatches[0]?.reasons.map(({ policy, problem }) => [policy, problem])).toEqual([
     ["partition", 'partition: they share none, the writer is in "south", the reader in "north"'],
   ]);
 });
 
 it("ddsperf's many endpoints are learned", async () => {
-  const perf = spawn("ip", ["netns", "exec", "observed-a", "ddsperf", "-i", "7", "-D", "4", "pub", "10Hz"], {
+  const perf = spawn("ip", ["netns", "exec", "observed-a", "ddsperf", "-i", "9", "-D", "4", "pub", "10Hz"], {
     stdio: "ignore",
   });
   try {
-    const graph = await graphWhere(7, ({ topics }) => topics.length >= 3, "too few topics");
+    const graph = await graphWhere(9, ({ topics }) => topics.length >= 3, "too few topics");
     expect(graph.topics.every(({ name }) => name.startsWith("DDSPerf"))).toBe(true);
     expect(graph.topics.find(({ name }) => name.startsWith("DDSPerfRData"))?.writers).toHaveLength(1);
   } finally {
