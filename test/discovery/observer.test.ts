@@ -32,16 +32,11 @@ function addPod(name: string, number: number): void {
   const addresses = [`10.73.${number}.2/24 dev eth0`, `fd73:${number}::2/64 dev eth0 nodad`];
   const commands = [...addresses.map((address) => `address add ${address}`), "link set eth0 up", "link set lo up"];
   for (const command of commands) ip(`-n ${name} ${command}`);
-  ip(`-n ${name} route add 239.0.0.0/8 dev eth0`);
+  ip(`-n ${name} route add default via 10.73.${number}.1`);
+  ip(`-n ${name} -6 route add default via fd73:${number}::1`);
 }
 
-beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "causeway-observer-"));
-  programs = compileVendorPrograms(folder);
-  addPod("observed-a", 1);
-  addPod("observed-b", 2);
-  mkdirSync(join(folder, "manifests"));
-  mkdirSync(join(folder, "state"));
+function writeDomain(mode: "Observe" | "Off"): void {
   writeFileSync(
     join(folder, "manifests", "domain.yaml"),
     `apiVersion: causeway.dev/v1alpha1
@@ -52,8 +47,20 @@ spec:
   networks:
     - { network: cell-a, interface: net1 }
     - { network: cell-b, interface: net2 }
+  observer: { mode: ${mode} }
 `,
   );
+}
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "causeway-observer-"));
+  programs = compileVendorPrograms(folder);
+  addPod("observed-a", 1);
+  addPod("observed-b", 2);
+  for (const family of ["ipv4/ip_forward", "ipv6/conf/all/forwarding"]) writeFileSync(`/proc/sys/net/${family}`, "1");
+  mkdirSync(join(folder, "manifests"));
+  mkdirSync(join(folder, "state"));
+  writeDomain("Observe");
   const folders = ["--manifests", join(folder, "manifests"), "--state", join(folder, "state")];
   const options = ["--run-dir", join(folder, "run"), "--pod", "default/relay", "--log-level", "warn"];
   discovery = spawn(CAUSEWAY, ["discovery", ...folders, ...options], { stdio: ["ignore", "ignore", "inherit"] });
@@ -200,7 +207,7 @@ describe.each([
 });
 
 it("both vendors' endpoints match across networks, and who is killed is gone with them", async () => {
-  await using _fast = run("fast", 6, "sub", { seconds: 20 });
+  await using fast = run("fast", 6, "sub", { seconds: 20 });
   {
     const environment = { CYCLONEDDS_URI: "<Discovery><LeaseDuration>2s</LeaseDuration></Discovery>" };
     await using cyclone = run("cyclone", 6, "pub", { environment });
@@ -208,6 +215,8 @@ it("both vendors' endpoints match across networks, and who is killed is gone wit
     const graph = await graphWhere(6, (each) => topicOf(each)?.matchCount === 1, "no match");
     expect(topicOf(graph)).toMatchObject({ mismatchCount: 0, matches: [{}] });
     expect(graphCommand().status).toBe(0);
+    // So says the reader.
+    await fast.printed("matched 1");
   }
   // Killed just now, without a word.
   const after = await graphWhere(
@@ -220,9 +229,12 @@ it("both vendors' endpoints match across networks, and who is killed is gone wit
 
 it("a reliable Cyclone reader with a best-effort Fast writer: flagged by the command, the status and the metrics", async () => {
   await using _writer = run("fast", 7, "pub", { seconds: 8, environment: { BEST_EFFORT: "1" } });
-  await using _reader = run("cyclone", 7, "sub", { seconds: 8 });
+  await using reader = run("cyclone", 7, "sub", { seconds: 8 });
   const graph = await graphWhere(7, (each) => topicOf(each)?.mismatchCount === 1, "no mismatch");
   expect(topicOf(graph)).toMatchObject({ matchCount: 0, mismatches: [{ reasons: [{ policy: "reliability" }] }] });
+  const [prefix] = graph.participants.filter(({ vendor }) => vendor === "eProsima Fast DDS").map((each) => each.prefix);
+  await reader.printed(`writer ${prefix} Reading`);
+  expect(reader.lines).not.toContain("matched 1");
   const text = graphCommand();
   expect(text.status).toBe(1);
   expect(text.stdout).toContain("1 pair that should match and does not");
@@ -264,4 +276,21 @@ it("ddsperf's many endpoints are learned", async () => {
   } finally {
     if (perf.exitCode === null) await once(perf, "exit");
   }
+});
+
+it("what is not to be observed is not, and participants are told", async () => {
+  await using peer = run("cyclone", 10, "pub");
+  const { observer } = await graphWhere(10, (each) => topicOf(each)?.writers.length === 1, "no writer");
+  await peer.printed(`found ${observer}`);
+  writeDomain("Off");
+  await peer.printed(`lost ${observer}`);
+  expect(graphCommand().stdout).toBe("nothing is observed: no DiscoveryDomain with observer mode Observe\n");
+  writeDomain("Observe");
+  const again = await until(
+    async () => graphAnswerSchema.parse(JSON.parse((await ask("/graph")) ?? "")).domains[0],
+    (graph) => graph?.topics.some(({ domainId }) => domainId === 10) === true,
+    15_000,
+    () => "it is not observed again",
+  );
+  expect(again?.observer).not.toBe(observer);
 });
