@@ -211,6 +211,8 @@ export class ApiDouble {
     if (fault?.type === "delay") await delay(fault.ms);
     if (verb === "watch") return this.#watch(asked, path, response);
     const { code, body } = this.#handler.answer(asked, path, verb);
+    // An apply that makes the object needs both rights.
+    if (verb === "patch" && code === 201) recordUse(this.access, user, "create", path);
     if (fault?.type === "lose-answer") {
       response.stream?.session?.destroy();
       return;
