@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config";
 
 /** Each fault with 1,000 connections, and its control: minutes, on a machine that does nothing else. `npm run faults`. */
-const FAULTS = ["test/system/{faults,changes}.test.ts"];
+const FAULTS = ["test/system/{faults,changes,versions}.test.ts"];
 
 /**
  * Three projects. `unit`: pure code, beside its source, no privileges. `system`: real kernel, gobgpd and BIRD; it runs

@@ -38,6 +38,8 @@ export interface SystemLabOptions {
   readonly topology?: (text: string) => string;
   /** Further manifests, or changes of the example's, by file name. */
   readonly manifests?: Readonly<Record<string, (text: string) => string>>;
+  /** Shell script that the lab's processes are started with, instead of `bin/causeway`. */
+  readonly program?: string;
 }
 
 /** A flow that `ask` sends. */
@@ -73,7 +75,10 @@ export class SystemLab {
   }
 
   /** Builds the lab and waits until it has converged. */
-  static async start(name: string, { example, topology, manifests = {} }: SystemLabOptions): Promise<SystemLab> {
+  static async start(
+    name: string,
+    { example, topology, manifests = {}, program }: SystemLabOptions,
+  ): Promise<SystemLab> {
     const home = mkdtempSync(join(tmpdir(), "cw-sys-"));
     const source = join(home, "topology");
     cpSync(join(EXAMPLES, example), source, { recursive: true });
@@ -83,7 +88,9 @@ export class SystemLab {
     for (const [file, change] of Object.entries(manifests)) edit(join(source, "manifests", file), change);
     const lab = new SystemLab(home, name);
     for (const folder of [lab.home, lab.temporary]) mkdirSync(folder);
-    const { code, stdout, stderr } = await lab.run("lab", "up", "--name", name, "-t", source, "--wait");
+    const { code, stdout, stderr } = await collected(
+      lab.spawn(["lab", "up", "--name", name, "-t", source, "--wait"], program),
+    );
     if (code === 0) return lab;
     await lab.close();
     throw new Error(`lab up ended with ${code}: ${stderr}${stdout}`);
@@ -130,8 +137,8 @@ export class SystemLab {
     return readOr(join(this.folder, "logs", `${node}-${process}.log`), "");
   }
 
-  spawn(args: readonly string[]): ChildProcess {
-    const child = spawn("sh", [CAUSEWAY, ...args], {
+  spawn(args: readonly string[], program = CAUSEWAY): ChildProcess {
+    const child = spawn("sh", [program, ...args], {
       env: { ...process.env, CAUSEWAY_STATE: this.#home, HOME: this.home, TMPDIR: this.temporary },
       stdio: ["ignore", "pipe", "pipe"],
     });
