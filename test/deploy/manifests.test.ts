@@ -11,7 +11,14 @@ import { DEPLOY, nameOf, resolve } from "./manifests.ts";
  * deploy/ as it is written: what it names is there, what it runs exists, and nobody has more rights than is said.
  */
 
-const INSTALLATIONS = [".", "overlays/minimal", "overlays/high-availability", "overlays/edge", "overlays/prometheus"];
+const INSTALLATIONS = [
+  ".",
+  "overlays/minimal",
+  "overlays/high-availability",
+  "overlays/edge",
+  "overlays/prometheus",
+  "overlays/discovery",
+];
 const HAS_KUBECTL = spawnSync("kubectl", ["version", "--client"]).status === 0;
 const WITHOUT_KUBECTL = HAS_KUBECTL ? "" : " (skipped: no kubectl)";
 

@@ -21,7 +21,7 @@ const OBJECTS = fileURLToPath(new URL("rbac/objects.yaml", import.meta.url));
 /** What the controller makes for a Gateway. */
 const INSTANCES = fileURLToPath(new URL("../../controller/instances/goldens/instances.yaml", import.meta.url));
 const API = "169.254.78.1";
-const { resources } = resolve(DEPLOY);
+const { resources } = resolve(join(DEPLOY, "overlays/discovery"));
 
 /** What a binding may name, and whose deletion an owner reference may hold up: rights that are no requests. */
 const BIND = "bind clusterroles.rbac.authorization.k8s.io";
@@ -33,6 +33,7 @@ const ACCOUNTS = {
   controller: { namespaced: grantsOf(resources, "Role", "causeway-controller"), cluster: "causeway-controller" },
   gateway: { namespaced: grantsOf(resources, "ClusterRole", "causeway-gateway"), cluster: "causeway-gateway-cluster" },
   node: { namespaced: [], cluster: "causeway-node" },
+  discovery: { namespaced: [], cluster: "causeway-discovery" },
 };
 type Account = keyof typeof ACCOUNTS;
 
@@ -94,6 +95,7 @@ describe.skipIf(!HAS_GATEWAY_API || IS_REAL)(`what is granted and what is asked 
     start("proxy", "gateway", "g", ...instance);
     start("frontend", "gateway", "g", ...instance);
     start("node", "node", undefined, "--node-name", "worker", "--cri", runtime.socket);
+    start("discovery", "discovery", "g", "--pod", "default/gateway-a");
     // The Service is one of ours until there were targets to ask; then its slices go.
     const asked = (): readonly string[] => used("gateway");
     const last = "patch healthchecks/status.causeway.dev";
@@ -122,7 +124,7 @@ describe.skipIf(!HAS_GATEWAY_API || IS_REAL)(`what is granted and what is asked 
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test.each<Account>(["controller", "gateway", "node"])("%s: the same", async (account) => {
+  test.each<Account>(["controller", "gateway", "node", "discovery"])("%s: the same", async (account) => {
     await vi.waitFor(() => expect(granted(account)).toEqual(used(account)), { timeout: 20_000, interval: 100 });
   });
 
