@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -27,6 +27,7 @@ export function earlierCommit(): string | undefined {
 export class EarlierVersion {
   readonly #folder = mkdtempSync(join(tmpdir(), "cw-earlier-"));
   readonly #chosen = new Map<ProcessName, Version>();
+  readonly #started = join(this.#folder, "started");
   /** Shell script: understands what `bin/causeway` does. */
   readonly program = join(this.#folder, "causeway");
 
@@ -45,9 +46,10 @@ export class EarlierVersion {
     const choices = join(this.#folder, "choices.json");
     writeFileSync(
       entry,
-      `import { readFileSync } from "node:fs";
+      `import { appendFileSync, readFileSync } from "node:fs";
 const choices = JSON.parse(readFileSync(${JSON.stringify(choices)}, "utf8"));
 const root = choices[process.argv[2]] === "earlier" ? ${JSON.stringify(earlier)} : ${JSON.stringify(ROOT)};
+appendFileSync(${JSON.stringify(this.#started)}, process.argv[2] + " " + root + "\\n");
 await import(root + "/cli/main.ts");
 `,
     );
@@ -59,6 +61,15 @@ await import(root + "/cli/main.ts");
   choose(version: Version, ...names: readonly ProcessName[]): void {
     for (const name of names) this.#chosen.set(name, version);
     writeFileSync(join(this.#folder, "choices.json"), JSON.stringify(Object.fromEntries(this.#chosen)));
+  }
+
+  /** The versions in which a process was started, in order. */
+  startedAs(name: ProcessName): readonly Version[] {
+    const lines = readFileSync(this.#started, "utf8").split("\n");
+    return lines.flatMap((line): Version[] => {
+      if (!line.startsWith(`${name} `)) return [];
+      return [line === `${name} ${ROOT}` ? "current" : "earlier"];
+    });
   }
 
   close(): void {

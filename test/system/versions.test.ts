@@ -106,5 +106,11 @@ describe.skipIf(commit === undefined)(`together with ${commit ?? "an earlier com
     earlier.choose("earlier", "proxy", "frontend");
     await lab.lab("restart", ...GATEWAYS);
     await lab.converged();
+    for (const name of ["controller", "node"] as const) {
+      expect(earlier.startedAs(name)).toEqual(["earlier", "current", "earlier"]);
+    }
+    for (const name of ["proxy", "frontend"] as const) {
+      expect(earlier.startedAs(name)).toEqual(["earlier", "earlier", "current", "current", "earlier", "earlier"]);
+    }
   });
 });
