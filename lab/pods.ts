@@ -4,7 +4,7 @@ import type { ResolvedNode, ResolvedTopology } from "./resolve-topology.ts";
 
 const NETWORKS_ANNOTATION = "k8s.v1.cni.cncf.io/networks";
 
-/** A node that stands for a Pod: a target or a gateway instance. */
+/** A node that stands for a Pod: a target, a relay or a gateway instance. */
 export interface LabPod {
   readonly namespace: string;
   readonly name: string;
@@ -13,7 +13,7 @@ export interface LabPod {
 }
 
 function podNamespace({ spec }: ResolvedNode): string | undefined {
-  if (spec.role === "target") return spec.namespace;
+  if (spec.role === "target" || spec.role === "relay") return spec.namespace;
   return spec.role === "gateway" ? spec.gateway.split("/")[0] : undefined;
 }
 
@@ -31,7 +31,8 @@ export function labPods(topology: ResolvedTopology): LabPod[] {
 function podDocuments(topology: ResolvedTopology, names: readonly string[]): readonly object[] {
   return topology.nodes.flatMap((node) => {
     const namespace = podNamespace(node);
-    if (namespace === undefined || (node.spec.role !== "target" && node.spec.role !== "gateway")) return [];
+    const { role } = node.spec;
+    if (namespace === undefined || role === "client" || role === "router" || role === "host") return [];
     if (!names.includes(node.name)) return [];
     const attachments = node.attachments.map((attachment) => {
       const nad = topology.segments.find(({ name }) => name === attachment.segment)?.nad ?? attachment.segment;

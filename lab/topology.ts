@@ -103,6 +103,13 @@ const nodeSchema = z.discriminatedUnion("role", [
     ...common,
   }),
   z.strictObject({
+    role: z.literal("relay").describe("introduces DDS participants to each other: runs `causeway discovery`"),
+    namespace: name.default("default").describe("namespace of its Pod"),
+    labels,
+    sysctls,
+    ...common,
+  }),
+  z.strictObject({
     role: z.literal("host").describe("forwards between its networks and runs nothing else"),
     sysctls,
     ...common,

@@ -153,7 +153,7 @@ export class Lab {
     const pod = this.#kubelet.pod(node);
     if (!Number.isInteger(graceSeconds) || graceSeconds < 0 || graceSeconds > LONGEST_GRACE_S)
       throw new LabError(`a grace period must be a whole number of seconds, 0 to ${LONGEST_GRACE_S}`);
-    if (pod === undefined) throw new LabError(`node ${node} is no Pod; gateways and targets can be drained`);
+    if (pod === undefined) throw new LabError(`node ${node} is no Pod; gateways, relays and targets can be drained`);
     if (this.#gone.has(node)) throw new LabError(`node ${node} is gone already; \`lab start\` brings it back`);
     if (this.#draining.has(node)) throw new LabError(`node ${node} is being drained already`);
     this.#changePods({ type: "terminate", pod, at: new Date(), graceSeconds });

@@ -19,7 +19,7 @@ interface Plan {
 export interface ProcessContext {
   readonly folder: LabFolder;
   readonly topology: ResolvedTopology;
-  /** The program that understands `proxy`, `frontend`, `controller`, `node` and `echo`. */
+  /** The program that understands `proxy`, `frontend`, `controller`, `node`, `discovery` and `echo`. */
   readonly entry: string;
   readonly onChange: (node: string) => void;
 }
@@ -80,6 +80,11 @@ function nodePlans(context: ProcessContext, node: ResolvedNode): Plan[] {
       ];
       return [...node.spec.run.map((name) => own(name, ...flags)), ...extra];
     }
+    case "relay":
+      return [
+        own("discovery", "--pod", `${node.spec.namespace}/${node.name}`, ...storeFlags(folder, node.name)),
+        ...extra,
+      ];
     case "target": {
       const { echo } = node.spec;
       if (echo === undefined) return extra;
