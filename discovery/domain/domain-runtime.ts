@@ -57,6 +57,7 @@ export class DomainRuntime {
   #object: DiscoveryDomain;
   #interfaces: readonly LocalInterface[];
   #timer: NodeJS.Timeout | undefined;
+  #soon: NodeJS.Immediate | undefined;
   #wakeAtMs = 0;
   #isClosed = false;
 
@@ -69,7 +70,7 @@ export class DomainRuntime {
     this.#sockets = new DomainSockets({
       onDatagram: (datagram, from, domainId) => {
         this.#relay.hear(datagram, from, domainId, nowMs());
-        this.#advance();
+        this.#advanceSoon();
       },
     });
     const edge = {
@@ -196,6 +197,7 @@ export class DomainRuntime {
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#timer);
+    clearImmediate(this.#soon);
     this.#sockets.close();
     this.#listeners.clear();
   }
@@ -220,11 +222,24 @@ export class DomainRuntime {
     );
   }
 
+  /** When all that has come in was heard: hundreds of participants may announce themselves at once. */
+  #advanceSoon(): void {
+    this.#soon ??= setImmediate(() => {
+      this.#soon = undefined;
+      this.#advance();
+    });
+  }
+
   /** Sends what is due, now and when more is. */
   #advance(): void {
+    if (this.#isClosed) return;
     const nowMs = this.#options.nowMs();
     const inMs = this.#relay.advance(nowMs);
-    if (this.#isClosed || (this.#timer !== undefined && this.#wakeAtMs <= nowMs + inMs)) return;
+    if (inMs === 0) {
+      this.#advanceSoon();
+      return;
+    }
+    if (this.#timer !== undefined && this.#wakeAtMs <= nowMs + inMs) return;
     clearTimeout(this.#timer);
     this.#wakeAtMs = nowMs + inMs;
     this.#timer = setTimeout(() => {

@@ -43,6 +43,9 @@ const RESEND_MS = [250, 1_500, 5_000, 10_000, 20_000] as const;
 /** After a dispose, peers take the participant back from announcements that were on the way. */
 const FAREWELL_MS = [200, 700, 2_000, 5_000, 10_000] as const;
 const MOST_WAITING = 200_000;
+/** While so many wait, nothing is sent again. */
+const BUSY = 1_000;
+const BUSY_MS = 50;
 /** Sisters are told that a participant is still there thrice in its lease, but not more often than this. */
 const SISTER_MS = 1_000;
 const DEFAULT_LEASE_S = 100;
@@ -111,6 +114,11 @@ export class Introductions {
   }
 
   #doDue(nowMs: number): void {
+    if (this.#outbox.waiting > BUSY) {
+      // What is said for the first time goes first.
+      this.#dueMs = nowMs + BUSY_MS;
+      return;
+    }
     const due = this.#resends.filter(({ atMs }) => atMs <= nowMs);
     this.#resends = this.#resends.filter(({ atMs }) => atMs > nowMs);
     for (const resend of due) this.#resend(resend, nowMs);

@@ -24,7 +24,7 @@ const PER_SECOND = 4_000;
 /** Lanes in use are looked at again after this. */
 const TURN_MS = 2;
 /** Datagrams of one turn, after which the process looks at what has come in. */
-const MOST_IN_TURN = 512;
+const MOST_IN_TURN = 128;
 
 /** Queues by receiver. Time is handed in; nothing is sent here. */
 export class Outbox<T> {

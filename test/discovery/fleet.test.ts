@@ -1,0 +1,29 @@
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { Fleet } from "./support/fleet.ts";
+import { FleetBed } from "./support/fleet-bed.ts";
+
+const SIZE = 200;
+let bed: FleetBed;
+
+beforeAll(async () => {
+  bed = new FleetBed(SIZE);
+  await bed.relay.start();
+});
+afterAll(() => bed.close());
+
+it("200 participants on the wire know each other soon, and after the resends nothing is sent", async () => {
+  using fleet = new Fleet(bed.relay.address);
+  await fleet.open(SIZE);
+  const before = await bed.cpuMs();
+  const tookMs = await fleet.mesh(15_000);
+  const cpuMs = (await bed.cpuMs()) - before;
+  console.info(
+    `${SIZE} participants: ${tookMs.toFixed(0)} ms, ${cpuMs} ms of the relay's CPU, ${fleet.heard} datagrams`,
+  );
+  // 2 s on a machine with time for it.
+  expect(tookMs).toBeLessThan(6_000);
+  const { participants, sent } = await bed.relay.domain();
+  expect(participants).toHaveLength(SIZE);
+  expect(sent.dropped + sent.failed).toBe(0);
+  expect(sent.participants).toBeLessThanOrEqual(3 * SIZE * (SIZE - 1));
+});
