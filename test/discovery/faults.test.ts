@@ -67,7 +67,7 @@ async function prefixIn(name: string, relay = relays[0]): Promise<string> {
   return found ?? "";
 }
 
-it("a crashed pod is forgotten within 50 ms of its deletion, by all vendors", async () => {
+it("a crashed pod is forgotten at its deletion, long before its lease ends", async () => {
   await using cyclone = start("cyclone", "b1");
   await using fast = start("fast", "b2");
   const victims = [start("cyclone", "a1", { role: "pub" }), start("fast", "a2", { role: "pub" })];
