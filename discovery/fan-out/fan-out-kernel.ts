@@ -14,14 +14,14 @@ import type { KernelInterface } from "./plan-networks.ts";
 import { copiesOf } from "./read-copies.ts";
 import { type FanOutNetwork, TABLE } from "./ruleset.ts";
 
-/** Whether an earlier process has left a table with rules. Without the right to look there is none. */
-export function hasTable(): boolean {
+/** Whether an earlier process has left a table with rules; "forbidden": this one may not even look. */
+export function lookForTable(): "there" | "absent" | "forbidden" {
   let netfilter: NetlinkSocket | undefined;
   try {
     netfilter = openNetfilter();
-    return chainFingerprints(netfilter, TABLE).size > 0;
+    return chainFingerprints(netfilter, TABLE).size > 0 ? "there" : "absent";
   } catch (error) {
-    if (error instanceof KernelPermissionError) return false;
+    if (error instanceof KernelPermissionError) return "forbidden";
     throw error;
   } finally {
     netfilter?.close();

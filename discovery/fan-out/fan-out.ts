@@ -13,7 +13,7 @@ import {
   mayCopy,
 } from "./audience.ts";
 import { copyNumber, election } from "./election.ts";
-import { FanOutKernel, hasTable } from "./fan-out-kernel.ts";
+import { FanOutKernel, lookForTable } from "./fan-out-kernel.ts";
 import { MOST_OFFERS } from "./hello-packet.ts";
 import { HelloSockets } from "./hello-sockets.ts";
 import { type Membership, Memberships } from "./memberships.ts";
@@ -73,6 +73,7 @@ const LISTEN_MS = 2.5 * HELLO_MS;
 /** Between two looks at who hears what: participants and topics come by the hundred. */
 const PASS_MS = 20;
 const RETRY_MS = 1_000;
+const LAST_RETRY_MS = 30_000;
 /**
  * How long copies that an earlier process has made go on without a participant that is known: vendors announce participants every
  * 30 seconds at the latest, unless told otherwise.
@@ -104,7 +105,10 @@ export class FanOut {
   #attached: readonly AttachedNetwork[] = [];
   #reported = "";
   #leaving = false;
-  #passedMs = Number.NEGATIVE_INFINITY;
+  #notBeforeMs = Number.NEGATIVE_INFINITY;
+  #retryMs = RETRY_MS;
+  /** What failed last besides passes. */
+  #failure = "";
   #isFirst = true;
   #inherited: { readonly copies: readonly Copy[]; readonly untilMs: number } | undefined;
   #retry: NodeJS.Timeout | undefined;
@@ -197,12 +201,17 @@ export class FanOut {
 
   async #converge(): Promise<number | undefined> {
     const nowMs = this.#options.nowMs();
-    const waitMs = this.#passedMs + PASS_MS - nowMs;
+    const waitMs = this.#notBeforeMs - nowMs;
     if (waitMs > 0 && !this.#leaving) return waitMs;
-    this.#passedMs = nowMs;
     try {
-      return this.#pass();
+      const againMs = this.#pass();
+      this.#notBeforeMs = nowMs + PASS_MS;
+      this.#retryMs = RETRY_MS;
+      return againMs;
     } catch (error) {
+      // However often it is woken: what fails is tried, and told of, less and less often.
+      this.#notBeforeMs = nowMs + this.#retryMs;
+      this.#retryMs = Math.min(LAST_RETRY_MS, this.#retryMs * 2);
       this.#problems = [`fanOut: ${error instanceof Error ? error.message : String(error)}`];
       throw error;
     }
@@ -250,12 +259,19 @@ export class FanOut {
 
   /** @returns undefined when there is nothing to do, and never was. */
   #opened(isWanted: boolean): FanOutKernel | undefined {
-    const isFirst = this.#isFirst;
-    if (this.#kernel === undefined && (isWanted || (isFirst && hasTable()))) {
-      this.#kernel = new FanOutKernel(this.#options.log);
-      this.#watch(this.#kernel);
+    if (this.#kernel !== undefined) return this.#kernel;
+    if (!isWanted && !this.#isFirst) {
+      this.#report([]);
+      return undefined;
     }
+    const found = lookForTable();
     this.#isFirst = false;
+    if (isWanted && found === "forbidden") {
+      this.#report(["spec.fanOut: the relay may not change nftables; give its container CAP_NET_ADMIN"]);
+    }
+    if (found === "forbidden" || (!isWanted && found === "absent")) return undefined;
+    this.#kernel = new FanOutKernel(this.#options.log);
+    this.#watch(this.#kernel);
     return this.#kernel;
   }
 
@@ -265,6 +281,7 @@ export class FanOut {
       signal: this.#work.signal,
       onChange: () => {
         kernel.networkChanged();
+        this.#notBeforeMs = Number.NEGATIVE_INFINITY;
         this.wake();
       },
       onError: (error) => {
@@ -317,7 +334,8 @@ export class FanOut {
 
   /** A socket that fails is opened anew soon. */
   #failed(error: Error): void {
-    this.#options.log.warn({ err: error }, "fan-out");
+    if (error.message !== this.#failure) this.#options.log.warn({ err: error }, "fan-out");
+    this.#failure = error.message;
     this.#retry ??= setTimeout(() => {
       this.#retry = undefined;
       this.wake();

@@ -198,10 +198,10 @@ class Copies {
   #send({ ttl, octetsPerSecond: octets }: CopyPolicy, copies: readonly PlannedCopy[]): string[] {
     const { networks } = this.#intent;
     const from = this.#from.interface;
-    const burst = Math.max(1, Math.ceil(octets / BURST_PART));
     const limited = this.#table.count(counterName.limited(from));
     return [
-      `limit rate over ${octets} bytes/second burst ${burst} bytes ${limited} accept`,
+      // The kernel lets a second's worth come at once, and a burst besides, of which there is none.
+      `limit rate over ${octets} bytes/second ${limited} accept`,
       ...(ttl === "Lower" ? [loweredTtl(this.#table)] : []),
       ...copies.flatMap(({ to: name, isContested }) => {
         const to = networks.find((network) => network.name === name);

@@ -31,16 +31,16 @@ const fanOutSchema = z
           .min(1)
           .max(10_000_000)
           .default(50_000)
-          .describe("Datagrams of one address that are copied."),
+          .describe("Datagrams of one address that are copied. A quarter of them may come at once."),
         octetsPerSecond: z
           .int()
           .min(1_000)
           .max(4_000_000_000)
           .default(125_000_000)
-          .describe("Of datagrams that are copied from one network to the same others."),
+          .describe("Of datagrams that are copied from one network to the same others. All may come at once."),
       })
       .prefault({})
-      .describe("What is more stays in its network and is counted. A quarter of each may come at once."),
+      .describe("What is more stays in its network and is counted."),
   })
   .describe(
     "Multicast of user data is copied between the networks, to those where a participant hears it. " +

@@ -63,9 +63,9 @@ export class Gateway {
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
   readonly #lines: Interface;
 
-  constructor(namespace: string, id: string) {
+  constructor(namespace: string, id: string, wrapper: readonly string[]) {
     this.namespace = namespace;
-    const command = ["netns", "exec", namespace, process.execPath, CHILD, id.padStart(32, "0")];
+    const command = ["netns", "exec", namespace, ...wrapper, process.execPath, CHILD, id.padStart(32, "0")];
     this.#child = spawn("ip", command, { stdio: ["pipe", "pipe", "inherit"] });
     this.#lines = createInterface({ input: this.#child.stdout });
   }
@@ -155,8 +155,9 @@ END`);
     sh(`ip netns exec ${this.name(`g${number}`)} sysctl -qw net.ipv4.ip_forward=1`);
   }
 
-  start(number: number): Gateway {
-    return new Gateway(this.name(`g${number}`), String(number));
+  /** @param wrapper a command that begins the process. */
+  start(number: number, wrapper: readonly string[] = []): Gateway {
+    return new Gateway(this.name(`g${number}`), String(number), wrapper);
   }
 
   /** Sends datagrams to the group from a pod. */

@@ -101,7 +101,7 @@ it("12 subscribers on another network get all, and cost the publisher a packet f
   await until("all hear", () => subscribers.every(({ kiloSamples }) => kiloSamples > 0.4), 20_000);
   // A packet for each sample and some besides; by unicast it would be one for each sample and subscriber.
   expect(await packetsPerSecond()).toBeLessThan(SAMPLES_PER_SECOND * 1.5);
-  expect(subscribers.every(({ kiloSamples }) => kiloSamples > 0.4)).toBe(true);
+  expect(subscribers.every(({ kiloSamples }) => kiloSamples > 0.3)).toBe(true);
   // The publisher's addresses are what they were: nothing but the source MAC is the gateway's.
   expect(sh(`ip netns exec ${bed.name("p21")} nft list set netdev seen seen`)).toContain(
     `10.71.1.11 . 7401 . ${bed.macOf(1, 2)}`,

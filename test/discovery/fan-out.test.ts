@@ -108,12 +108,14 @@ describe("one gateway", () => {
 
   it("limits each publisher by itself", async () => {
     const gateway = await copying({ ...WANTED, policy: { packetsPerSecondPerPublisher: 100 } });
+    const startMs = performance.now();
     const limited = await hits(gateway, "limited", "net1", () => bed.send("p11", { count: 2_000, perMs: 100 }));
+    const seconds = (performance.now() - startMs) / 1_000;
     const passed = bed.seen("p21")["10.71.1.11 7401"] ?? 0;
     expect(passed + limited).toBe(2_000);
     // A burst of 25, and 100 a second for as long as it took.
     expect(passed).toBeGreaterThanOrEqual(25);
-    expect(passed).toBeLessThan(400);
+    expect(passed).toBeLessThanOrEqual(26 + 100 * seconds);
     expect(bed.seen("p12")).toEqual({ "10.71.1.11 7401": 2_000 });
     bed.send("p12", { count: 20 });
     expect(bed.seen("p21")["10.71.1.12 7401"]).toBe(20);
@@ -121,13 +123,16 @@ describe("one gateway", () => {
 
   it("limits what goes from a network", async () => {
     const gateway = await copying({ ...WANTED, policy: { octetsPerSecond: 40_000 } });
+    const startMs = performance.now();
     const limited = await hits(gateway, "limited", "net1", () =>
       bed.send("p11", { count: 200, octets: 1_000, perMs: 50 }),
     );
+    const seconds = (performance.now() - startMs) / 1_000;
     const passed = bed.seen("p21")["10.71.1.11 7401"] ?? 0;
     expect(passed + limited).toBe(200);
-    expect(passed).toBeGreaterThanOrEqual(9);
-    expect(passed).toBeLessThan(120);
+    // 1,028 octets each, a second's worth at once.
+    expect(passed).toBeGreaterThanOrEqual(38);
+    expect(passed).toBeLessThanOrEqual(40 + 39 * seconds);
   });
 
   it("counts what does not fit into the other network", async () => {
@@ -281,7 +286,7 @@ describe("two gateways", () => {
     const killedMs = performance.now();
     await first.end("SIGKILL");
     await until("all taken over", async () => (await copiesOf(second)).length === PAIRS);
-    expect(performance.now() - killedMs).toBeLessThan(3_000);
+    expect(performance.now() - killedMs).toBeLessThan(6_000);
     expectOnce();
     // Back again, it shares.
     const again = start(bed, 1, wanted);
@@ -319,6 +324,25 @@ describe("two gateways", () => {
     await shared(first, second);
     expectOnce();
   });
+});
+
+it("without the right to change nftables it says so, and does nothing", async () => {
+  const bed = new FanOutBed("fo4", 2);
+  try {
+    bed.gateway(1, [1, 2]);
+    const gateway = bed.start(1, ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"]);
+    running.push(gateway);
+    gateway.want({ networks: [1, 2], participants: [{ network: 1 }, { network: 2 }] });
+    await until("a problem", async () => (await gateway.status()).problems.length > 0);
+    expect(await gateway.status()).toEqual({
+      copies: [],
+      sisters: [],
+      packets: [],
+      problems: ["spec.fanOut: the relay may not change nftables; give its container CAP_NET_ADMIN"],
+    });
+  } finally {
+    bed.close();
+  }
 });
 
 it("networks with the same addresses are left out, and it is said why", async () => {
