@@ -85,7 +85,8 @@ export class ImageRoot {
     const warm = /NODE_COMPILE_CACHE=(\S+)\s+(node_modules\S+) (\S+) (scripts\/\S+)/.exec(readContainerfile().text);
     const [, cache = "", , option = "", script = ""] = warm ?? [];
     const [node = ""] = globSync("node_modules/node-linux-*/bin/node", { cwd: ROOT });
-    const command = `cd ${HOME} && NODE_COMPILE_CACHE=${cache} ${node} ${option} ${script}`;
+    const also = /&& (bin\/causeway --help)/.exec(readContainerfile().text)?.[1] ?? "false";
+    const command = `cd ${HOME} && NODE_COMPILE_CACHE=${cache} ${node} ${option} ${script} && ${also}`;
     execFileSync("chroot", [this.#work, "sh", "-ec", command], { stdio: ["ignore", "ignore", "inherit"] });
   }
 

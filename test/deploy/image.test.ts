@@ -81,6 +81,9 @@ function capabilitiesOf(kind: string): readonly string[] {
   return container?.securityContext.capabilities.add ?? [];
 }
 
+/** Node tells what it finds in the compile cache. */
+const TRACED = { NODE_DEBUG_NATIVE: "COMPILE_CACHE" };
+
 const podsSchema = z.looseObject({
   pods: z.array(z.looseObject({ pod: z.string(), problem: z.string().optional() })),
 });
@@ -92,6 +95,16 @@ describe.skipIf(!HAS_GATEWAY_API)(`processes of the image${WITHOUT_GATEWAY_API}`
   const runtime = new CriDouble("crio.sock");
   const children: ChildProcess[] = [];
 
+  /** Standard error of the processes, since a test looked last. */
+  let errors = "";
+  /** Every TypeScript file was found in the compile cache: none was compiled or stripped of its types when it ran. */
+  function expectCompiled(): void {
+    const reads = errors.split("\n").filter((line) => /^\[compile cache\] reading cache .*\.ts\.\.\./.test(line));
+    errors = "";
+    expect(reads.filter((line) => !line.includes("... success"))).toEqual([]);
+    expect(reads.filter((line) => line.includes("StrippedTypeScript")).length).toBeGreaterThan(50);
+  }
+
   /** @returns where it answers. */
   function start(container: Container): string {
     const runDir = join(folder, container.process, "run");
@@ -100,7 +113,11 @@ describe.skipIf(!HAS_GATEWAY_API)(`processes of the image${WITHOUT_GATEWAY_API}`
     writeFileSync(config, cluster.kubeconfig(container.process));
     const args = ["--kubeconfig", "/run/causeway/kubeconfig", "--log-level", "error", ...container.args];
     const [program = "", ...rest] = image.command({ ...container, args }, runDir);
-    children.push(spawn(program, rest, { stdio: ["ignore", "inherit", "inherit"] }));
+    const child = spawn(program, rest, { stdio: ["ignore", "inherit", "pipe"] });
+    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+      errors += chunk;
+    });
+    children.push(child);
     return join(runDir, `${container.process}.sock`);
   }
   const isReady = (socket: string): Promise<unknown> =>
@@ -161,7 +178,8 @@ describe.skipIf(!HAS_GATEWAY_API)(`processes of the image${WITHOUT_GATEWAY_API}`
 
   test("the controller needs no capability, and code that was compiled when the image was made", async () => {
     expect(capabilitiesOf("Deployment")).toEqual([]);
-    await isReady(start({ process: "controller", args: [], capabilities: [] }));
+    await isReady(start({ process: "controller", args: [], capabilities: [], env: TRACED }));
+    expectCompiled();
     const [child] = children;
     const status = readFileSync(`/proc/${child?.pid}/status`, "utf8");
     expect(/^CapBnd:\s+0+$/m.test(status)).toBe(true);
@@ -171,8 +189,9 @@ describe.skipIf(!HAS_GATEWAY_API)(`processes of the image${WITHOUT_GATEWAY_API}`
   });
 
   test("the node agent has three capabilities, the runtime's folder and a /proc/sys/net that can be written", async () => {
-    const socket = start(node(capabilitiesOf("DaemonSet"), { CAUSEWAY_PROC_SYS: "/host/proc/sys" }));
+    const socket = start(node(capabilitiesOf("DaemonSet"), { CAUSEWAY_PROC_SYS: "/host/proc/sys", ...TRACED }));
     await isReady(socket);
+    expectCompiled();
     await vi.waitFor(async () => expect(await problemOf(socket, "default/echo-1")).toBeUndefined(), {
       timeout: 10_000,
     });
@@ -180,6 +199,20 @@ describe.skipIf(!HAS_GATEWAY_API)(`processes of the image${WITHOUT_GATEWAY_API}`
       timeout: 10_000,
     });
     expect(readSysctl(netnsOf("one"), "net/ipv4/conf/svc0/arp_ignore")).not.toBe("0");
+  });
+
+  const INSTANCE = ["--gateway", "default/edge", "--pod", "default/gateway-a", "--drain-ms", "0"];
+  test.each<[string, readonly string[], readonly string[]]>([
+    ["proxy", ["NET_ADMIN", "NET_RAW"], INSTANCE],
+    ["frontend", ["NET_ADMIN", "NET_BIND_SERVICE", "SYS_NICE"], INSTANCE],
+    ["discovery", [], ["--pod", "default/relay"]],
+  ])("%s starts with %j, and compiles nothing", async (process, capabilities, args) => {
+    const socket = start({ process, args, capabilities, env: TRACED });
+    const alive = async (): Promise<void> => {
+      expect((await unixRequest(socket, "GET", "/livez", 1_000)).status).toBe(200);
+    };
+    await vi.waitFor(alive, { timeout: 20_000, interval: 50 });
+    expectCompiled();
   });
 
   test.each<[string, readonly string[], Readonly<Record<string, string>>]>([
