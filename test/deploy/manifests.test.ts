@@ -89,9 +89,10 @@ test("every file belongs to an installation", () => {
 
 describe.skipIf(!HAS_KUBECTL)(`kubectl kustomize${WITHOUT_KUBECTL}`, () => {
   const built = (folder: string) =>
-    parseAllDocuments(execFileSync("kubectl", ["kustomize", join(DEPLOY, folder)], { encoding: "utf8" })).map(
-      (document) =>
-        z.looseObject({ kind: z.string(), metadata: z.looseObject({ name: z.string() }) }).parse(document.toJS()),
+    parseAllDocuments(
+      execFileSync("kubectl", ["kustomize", join(DEPLOY, folder)], { encoding: "utf8", stdio: "pipe" }),
+    ).map((document) =>
+      z.looseObject({ kind: z.string(), metadata: z.looseObject({ name: z.string() }) }).parse(document.toJS()),
     );
   const replicas = (folder: string) =>
     z
