@@ -1,8 +1,9 @@
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { compileVendorPrograms } from "../../packages/rtps-wire/test/vendor-program.ts";
+import { compileVendorPrograms, VENDORS_FOLDER } from "../../packages/rtps-wire/test/vendor-program.ts";
 import { DdsNetwork, type DdsPod, eventually, type RelayProcess } from "./support/dds-network.ts";
 import {
   HAS_CONNEXT,
@@ -101,6 +102,22 @@ describe.each<[string, { readonly family: 4 | 6; readonly hasPeer: boolean }]>([
     }
     await allGone();
   });
+});
+
+it("Fast DDS with authentication and encryption: secured ones match and have samples, one without keys gets nothing", async () => {
+  const keys = join(folder, "keys");
+  execFileSync("sh", [join(VENDORS_FOLDER, "certificates.sh"), keys], { stdio: "ignore" });
+  await using _pub = participant(programs, "fast", podOf(publishers, "fast"), { role: "pub", keys });
+  await using sub = participant(programs, "fast", podOf(subscribers, "fast"), { keys });
+  await using open = participant(programs, "fast", podOf(subscribers, "cyclone"));
+  await sub.printed("matched 1");
+  await sub.printed("sample");
+  await eventually(
+    "the one without keys was introduced, too",
+    async () => (await relay.domain()).participants.length === 3,
+  );
+  expect(open.lines).not.toContain("matched 1");
+  await allGone();
 });
 
 /** They were killed, or will be; their leases last up to 100 s. */

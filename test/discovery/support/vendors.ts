@@ -27,6 +27,8 @@ export interface ParticipantOptions {
   /** Address of a relay, which is then the only peer; without one, announcements go to the multicast group. */
   readonly peer?: string;
   readonly family?: 4 | 6;
+  /** Of Fast DDS: folder of the keys of a secured participant. */
+  readonly keys?: string;
 }
 
 function cycloneUri({ peer, tag = "", family = 4 }: ParticipantOptions, domainId: number): string {
@@ -58,7 +60,15 @@ export function participant(
     });
   }
   if (vendor === "fast") {
-    const how = peer !== undefined ? [family === 6 ? "peer6" : "peer", peer] : family === 6 ? ["v6"] : [];
+    const { keys } = options;
+    const how =
+      keys !== undefined
+        ? ["secure", keys]
+        : peer !== undefined
+          ? [family === 6 ? "peer6" : "peer", peer]
+          : family === 6
+            ? ["v6"]
+            : [];
     return new VendorProgram(pod.namespace, [programs.fast, ...about, "0", ...how]);
   }
   const command = [process.execPath, join(VENDORS_FOLDER, "connext.cjs"), CONNEXT_FOLDER, role, "60"];
