@@ -73,6 +73,7 @@ export class Outbox<T> {
    */
   drain(nowMs: number, send: (to: T, message: Uint8Array) => void): number | undefined {
     let left = MOST_IN_TURN;
+    const served: Lane<T>[] = [];
     for (const [to, lane] of this.#lanes) {
       lane.tokens = Math.min(BURST, lane.tokens + ((nowMs - lane.atMs) * PER_SECOND) / 1000);
       lane.atMs = nowMs;
@@ -81,6 +82,7 @@ export class Outbox<T> {
         if (lane.tokens >= BURST) this.#lanes.delete(to);
         continue;
       }
+      served.push(lane);
       while (left > 0 && lane.tokens >= 1) {
         const outgoing = lane.waiting[lane.next];
         if (outgoing === undefined) break;
@@ -99,6 +101,11 @@ export class Outbox<T> {
       if (left === 0) break;
     }
     if (this.#waiting === 0) return undefined;
+    // The next turn begins where this one ended.
+    for (const lane of left === 0 ? served : []) {
+      this.#lanes.delete(lane.to);
+      this.#lanes.set(lane.to, lane);
+    }
     return left === 0 ? 0 : TURN_MS;
   }
 }
