@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { mkdirSync, rmSync } from "node:fs";
 import {
   createServer,
   type Http2Server,
@@ -60,7 +61,7 @@ function bytesOf(fields: ReadonlyMap<number, Buffer | bigint>, number: number): 
  * with a field that its definition does not have, or for a sandbox that is not there, is refused.
  */
 export class CriDouble {
-  readonly #folder = mkdtempSync(join(tmpdir(), "cw-cri-"));
+  readonly #folder = join(tmpdir(), `cw-cri-${randomUUID().slice(0, 8)}`);
   readonly socket: string;
   shape: RuntimeShape = "containerd";
   sandboxes: readonly DoubleSandbox[] = [];
@@ -76,6 +77,7 @@ export class CriDouble {
   }
 
   async start(): Promise<void> {
+    mkdirSync(this.#folder, { recursive: true });
     const server = createServer();
     server.on("session", (session) => {
       this.#sessions.add(session);
