@@ -148,6 +148,7 @@ describe.skipIf(!HAS_GATEWAY_API)(`the controller on the Kubernetes API${WITHOUT
       .map(({ verb, resource }) => `${verb} ${resource}`);
     // As docs/kubernetes.md says.
     expect([...new Set(others)].sort()).toEqual([
+      "create endpointslices",
       "create events",
       "get endpointslices",
       "get tcproutes",

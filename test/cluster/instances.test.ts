@@ -208,13 +208,17 @@ describe.skipIf(!HAS_GATEWAY_API)(`gateway instances${WITHOUT_GATEWAY_API}`, () 
       .filter(({ user, verb }) => user === "controller" && verb !== "list" && verb !== "watch")
       .map(({ verb, resource }) => `${verb} ${resource}`)
       .filter((text) => !text.endsWith("/status"));
-    // As docs/kubernetes.md says. An apply that makes an object needs the right to create it, too.
+    // As docs/kubernetes.md says.
     const own = ["deployments", "poddisruptionbudgets", "rolebindings", "serviceaccounts"];
     expect([...new Set(uses)].sort()).toEqual(
       [
         "create events",
         ...own.map((resource) => `delete ${resource}`),
-        ...[...own, "clusterrolebindings"].flatMap((resource) => [`get ${resource}`, `patch ${resource}`]),
+        ...[...own, "clusterrolebindings"].flatMap((resource) => [
+          `create ${resource}`,
+          `get ${resource}`,
+          `patch ${resource}`,
+        ]),
       ].sort(),
     );
   });
