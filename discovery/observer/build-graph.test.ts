@@ -66,6 +66,25 @@ describe("the graph", () => {
     expect(topic?.mismatches.map(({ reader }) => reader)).toEqual([lost.guid, lost.guid]);
   });
 
+  it("patterns match each other where both sides are Fast DDS, and nowhere else", () => {
+    const endpoints = [
+      endpoint("writer", { partition: ["*"] }, 0x102, A),
+      endpoint("reader", { partition: ["*"] }, 0x107, B),
+    ];
+    const counts = [
+      ["fast", "fast"],
+      ["fast", "cyclone"],
+      ["other", "fast"],
+    ].map((vendors) => {
+      const names = vendors.map((each) =>
+        each === "fast" ? "eProsima Fast DDS" : each === "other" ? "RTI Connext" : "Eclipse Cyclone DDS",
+      );
+      const participants = [participant(A, { vendor: names[0] ?? "" }), participant(B, { vendor: names[1] ?? "" })];
+      return buildGraph({ participants, endpoints }).topics[0]?.matchCount;
+    });
+    expect(counts).toEqual([1, 0, 0]);
+  });
+
   it("many alike are compared once, counted all, and named as far as there is room", () => {
     const many = Array.from({ length: 400 }, (_, index) => [
       endpoint("writer", {}, 0x1000 + index, A),
@@ -85,6 +104,17 @@ describe("the graph", () => {
     ]).flat();
     const { notes } = buildGraph({ participants: both, endpoints: many }, { comparisons: 500, pairs: 100 });
     expect(notes.some((note) => note.startsWith("there are too many different QoS settings"))).toBe(true);
+  });
+
+  it("patterns that take long are not tried", () => {
+    const slow = endpoint("writer", { topicName: "A", partition: [`${"*a".repeat(20_000)}c`] }, 0x102, A);
+    const long = endpoint("reader", { topicName: "A", partition: ["a".repeat(40_000)] }, 0x107, B);
+    const others = [endpoint("writer", {}, 0x202, A), endpoint("reader", {}, 0x207, B)];
+    const began = performance.now();
+    const { notes, topics } = buildGraph({ participants: both, endpoints: [slow, long, ...others] });
+    expect(performance.now() - began).toBeLessThan(1_000);
+    expect(topics.map(({ matchCount }) => matchCount)).toEqual([0, 1]);
+    expect(notes).toHaveLength(1);
   });
 
   it("survives JSON", () => {

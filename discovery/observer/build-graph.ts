@@ -1,7 +1,7 @@
 import type { DiscoveryGraph, GraphEndpoint, GraphParticipant, GraphTopic, MismatchReason } from "#shared/dds/graph.ts";
 import { mismatchReasons } from "./compatibility.ts";
 import type { EndpointQos, ObservedEndpoint } from "./endpoint.ts";
-import { partitionWork } from "./partition-match.ts";
+import { type PartitionRules, partitionWork } from "./partition-match.ts";
 
 /** What the graph is made of. */
 export interface GraphSource {
@@ -18,9 +18,15 @@ export interface GraphBounds {
 
 const GRAPH_BOUNDS: GraphBounds = { comparisons: 200_000, pairs: 5_000 };
 
-/** Endpoints of one topic with the same type and QoS: they match the same others. */
+const RULES: ReadonlyMap<string, PartitionRules> = new Map([
+  ["eProsima Fast DDS", "fast"],
+  ["Eclipse Cyclone DDS", "cyclone"],
+]);
+
+/** Endpoints of one topic with the same type, QoS and rules of their vendor: they match the same others. */
 interface Class {
   readonly example: ObservedEndpoint;
+  readonly rules: PartitionRules;
   readonly members: ObservedEndpoint[];
   matched: number;
 }
@@ -52,7 +58,8 @@ export function buildGraph(
   const byPrefix = new Map(all.map((each) => [each.prefix, each]));
   const topics = new Map<string, TopicEndpoints>();
   for (const endpoint of endpoints) {
-    const { domainId = 0, domainTag = "" } = byPrefix.get(endpoint.participant) ?? {};
+    const { domainId = 0, domainTag = "", vendor = "" } = byPrefix.get(endpoint.participant) ?? {};
+    const rules = RULES.get(vendor) ?? "dds";
     const key = JSON.stringify([domainId, domainTag, endpoint.topic]);
     let topic = topics.get(key);
     if (topic === undefined) {
@@ -60,9 +67,9 @@ export function buildGraph(
       topics.set(key, topic);
     }
     const classes = endpoint.role === "writer" ? topic.writers : topic.readers;
-    const signature = JSON.stringify([endpoint.type, endpoint.qos]);
+    const signature = JSON.stringify([endpoint.type, rules, endpoint.qos]);
     const same = classes.get(signature);
-    if (same === undefined) classes.set(signature, { example: endpoint, members: [endpoint], matched: 0 });
+    if (same === undefined) classes.set(signature, { example: endpoint, rules, members: [endpoint], matched: 0 });
     else same.members.push(endpoint);
   }
   const remaining: Remaining = {
@@ -127,7 +134,7 @@ function comparePairs(
         return pairs;
       }
       remaining.comparisons -= work;
-      const reasons = mismatchReasons(writing.example, reading.example);
+      const reasons = mismatchReasons(writing.example, reading.example, [...new Set([writing.rules, reading.rules])]);
       pairs.push({ writers: writing, readers: reading, reasons });
       if (reasons.length > 0) continue;
       writing.matched += reading.members.length;

@@ -1,6 +1,6 @@
 import type { MismatchReason } from "#shared/dds/graph.ts";
 import type { EndpointQos, ObservedEndpoint } from "./endpoint.ts";
-import { sharesPartition } from "./partition-match.ts";
+import { type PartitionRules, sharesPartition } from "./partition-match.ts";
 
 /** Kinds in DDS's order: what offers a later one satisfies who asks for an earlier one. */
 const ORDERS = {
@@ -30,13 +30,17 @@ const REPRESENTATIONS: ReadonlyMap<number, string> = new Map([
 /**
  * Why a writer and a reader of one topic do not match; nothing when they do. What is offered must be no less than what is
  * requested (DDS 1.4, 2.2.3), types and partitions must meet, and the writer's data representation must be one that the
- * reader takes (XTypes 7.6.3.1.2).
+ * reader takes (XTypes 7.6.3.1.2). `rules` are those of both sides: each looks at partitions itself, and both have to find one.
  */
-export function mismatchReasons(writer: ObservedEndpoint, reader: ObservedEndpoint): MismatchReason[] {
+export function mismatchReasons(
+  writer: ObservedEndpoint,
+  reader: ObservedEndpoint,
+  rules: readonly PartitionRules[] = ["dds"],
+): MismatchReason[] {
   const [offered, requested] = [writer.qos, reader.qos];
   return [
     ...typeReasons(writer, reader),
-    ...partitionReasons(offered, requested),
+    ...partitionReasons(offered, requested, rules),
     ...kindReasons(offered, requested),
     ...presentationReasons(offered, requested),
     ...timeReasons(offered, requested),
@@ -61,8 +65,9 @@ function typeReasons(writer: ObservedEndpoint, reader: ObservedEndpoint): Mismat
 function partitionReasons(
   { partitions: offered }: EndpointQos,
   { partitions: requested }: EndpointQos,
+  rules: readonly PartitionRules[],
 ): MismatchReason[] {
-  if (sharesPartition(offered, requested)) return [];
+  if (rules.every((each) => sharesPartition(offered, requested, each))) return [];
   return [
     {
       policy: "partition",

@@ -65,3 +65,22 @@ describe("partitions in common", () => {
     expect(sharesPartition(other, one)).toBe(expected);
   });
 });
+
+/* As two participants of the vendor did, one with each. */
+describe.each([
+  ["cyclone", [false, false, false, true, true, false, true]],
+  ["fast", [true, true, true, true, true, true, true]],
+] as const)("the rules of %s", (rules, expected) => {
+  it("are what was seen of it", () => {
+    const seen = [
+      ["*", "*"],
+      ["*", "n*"],
+      ["n*", "n*"],
+      ["*", ""],
+      ["", "*"],
+      ["n[a-z]rth", "north"],
+      ["north", "n?rth"],
+    ].map(([writer = "", reader = ""]) => sharesPartition([writer], [reader], rules));
+    expect(seen).toEqual(expected);
+  });
+});

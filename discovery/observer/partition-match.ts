@@ -3,24 +3,44 @@
  * B.6); a pattern stands for names, not for other patterns.
  */
 
+/**
+ * Whose rules hold: DDS's, or those of a vendor that was seen to have others. Fast DDS 2.9.1 matches patterns with each
+ * other; to Cyclone DDS 0.10.2 only `*` and `?` are special.
+ */
+export type PartitionRules = "dds" | "fast" | "cyclone";
+
 const WILDCARD = /[*?[]/;
+const CYCLONE_WILDCARD = /[*?]/;
+
+const isPattern = (name: string, rules: PartitionRules): boolean =>
+  (rules === "cyclone" ? CYCLONE_WILDCARD : WILDCARD).test(name);
 
 /** Whether the two lists of names, neither empty, have a partition in common. */
-export function sharesPartition(one: readonly string[], other: readonly string[]): boolean {
+export function sharesPartition(
+  one: readonly string[],
+  other: readonly string[],
+  rules: PartitionRules = "dds",
+): boolean {
   const names = new Set(other);
-  if (one.some((name) => names.has(name) && !WILDCARD.test(name))) return true;
-  return covers(one, other) || covers(other, one);
+  if (one.some((name) => names.has(name) && !isPattern(name, rules))) return true;
+  return covers(one, other, rules) || covers(other, one, rules);
 }
 
-/** How much work `sharesPartition` is: names and pairs that are looked at. */
+/** Steps of `matchesPattern` that are as much work as looking at a name. */
+const STEPS = 64;
+
+/** How much work `sharesPartition` is at most: names that are looked at, and patterns against names by their lengths. */
 export function partitionWork(one: readonly string[], other: readonly string[]): number {
-  const patterns = (names: readonly string[]): number => names.filter((name) => WILDCARD.test(name)).length;
-  return one.length + other.length + patterns(one) * other.length + patterns(other) * one.length;
+  const characters = (names: readonly string[]): number => names.reduce((sum, name) => sum + name.length + 1, 0);
+  const inPatterns = (names: readonly string[]): number => characters(names.filter((name) => WILDCARD.test(name)));
+  const steps = inPatterns(one) * characters(other) + inPatterns(other) * characters(one);
+  return one.length + other.length + Math.ceil(steps / STEPS);
 }
 
-function covers(patterns: readonly string[], names: readonly string[]): boolean {
+function covers(patterns: readonly string[], names: readonly string[], rules: PartitionRules): boolean {
+  const plain = rules === "fast" ? names : names.filter((name) => !isPattern(name, rules));
   return patterns.some(
-    (pattern) => WILDCARD.test(pattern) && names.some((name) => !WILDCARD.test(name) && matchesPattern(pattern, name)),
+    (pattern) => isPattern(pattern, rules) && plain.some((name) => matchesPattern(pattern, name, rules)),
   );
 }
 
@@ -28,7 +48,7 @@ function covers(patterns: readonly string[], names: readonly string[]): boolean 
  * POSIX fnmatch without flags: `*`, `?`, `[set]` and a backslash that takes the next character as it is. The work is at
  * most the product of the lengths.
  */
-export function matchesPattern(pattern: string, name: string): boolean {
+export function matchesPattern(pattern: string, name: string, rules: PartitionRules = "dds"): boolean {
   let inPattern = 0;
   let inName = 0;
   /** Where to go on when the last star has to take one more character. */
@@ -39,7 +59,7 @@ export function matchesPattern(pattern: string, name: string): boolean {
       star = { afterStar: inPattern, taken: inName };
       continue;
     }
-    const next = inName < name.length ? afterOne(pattern, inPattern, name[inName] ?? "") : undefined;
+    const next = inName < name.length ? afterOne(pattern, inPattern, name[inName] ?? "", rules) : undefined;
     if (next !== undefined) {
       inPattern = next;
       inName += 1;
@@ -53,10 +73,11 @@ export function matchesPattern(pattern: string, name: string): boolean {
 }
 
 /** The place behind what stands for one character, if it stands for this one. */
-function afterOne(pattern: string, at: number, character: string): number | undefined {
+function afterOne(pattern: string, at: number, character: string, rules: PartitionRules): number | undefined {
   const head = pattern[at];
   if (head === undefined) return undefined;
   if (head === "?") return at + 1;
+  if (rules === "cyclone") return head === character ? at + 1 : undefined;
   if (head === "\\" && at + 1 < pattern.length) return pattern[at + 1] === character ? at + 2 : undefined;
   if (head === "[") {
     const set = readSet(pattern, at);
