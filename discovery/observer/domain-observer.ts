@@ -173,14 +173,16 @@ export class DomainObserver {
   /** Never rejects. */
   async #start(): Promise<void> {
     const { log, domain, newGuidPrefix, nowMs } = this.#options;
-    const limits = { ...OBSERVER_LIMITS, ...domain.object.spec.observer.limits };
+    const spec = this.#spec;
+    const limits = { ...OBSERVER_LIMITS, ...spec?.limits };
     const observer = new Observer({ guidPrefix: newGuidPrefix(), limits });
     try {
       const sockets = await ObserverSockets.open({
         onDatagram: (datagram, source) => this.#take(observer.receive(datagram, source, nowMs())),
       });
       this.#opening = undefined;
-      if (this.#isClosed || this.#observer !== undefined) {
+      // Something else may be asked for since.
+      if (this.#isClosed || this.#spec !== spec) {
         await sockets.close();
         return;
       }
@@ -206,6 +208,8 @@ export class DomainObserver {
     this.#observer = undefined;
     this.#sockets = undefined;
     this.#problem = undefined;
+    // Their ports are those of the sockets.
+    this.#ownAddresses = new Map();
     if (!this.#isClosed && sockets !== undefined) void sockets.close();
     return sockets;
   }

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { globSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -37,8 +37,10 @@ function addPod(name: string, number: number): void {
 }
 
 function writeDomain(mode: "Observe" | "Off"): void {
+  // In one step: half a file would be another object, or none.
+  const written = join(folder, "domain.new");
   writeFileSync(
-    join(folder, "manifests", "domain.yaml"),
+    written,
     `apiVersion: causeway.dev/v1alpha1
 kind: DiscoveryDomain
 metadata: { name: robots }
@@ -50,6 +52,7 @@ spec:
   observer: { mode: ${mode} }
 `,
   );
+  renameSync(written, join(folder, "manifests", "domain.yaml"));
 }
 
 beforeAll(async () => {
