@@ -3,7 +3,7 @@ import type { TableBuilder } from "#shared/nft/table-builder.ts";
 import type { Flow, Intent } from "#shared/resolve/intent-types.ts";
 import type { Moves } from "../moves/moves.ts";
 import { counterName, NO_TARGET } from "./counters.ts";
-import { type Finish, movedRules } from "./kept-flows.ts";
+import { CommonChains, type Finish, movedRules } from "./kept-flows.ts";
 import { conditions, type Fields, hashExpression, protocolNumber } from "./match.ts";
 
 /** Names and words of one way to find the leg of a packet. */
@@ -13,6 +13,7 @@ interface Way {
   readonly prefix: "flow" | "error";
   readonly finish: Finish;
   readonly moves: Moves;
+  readonly common: CommonChains;
 }
 
 /** The map of flows that are known by VIP, protocol and port. */
@@ -39,7 +40,10 @@ function markChain(builder: TableBuilder, intent: Intent, way: Way, flow: Flow):
   const moved =
     moves === undefined
       ? []
-      : movedRules(builder, intent, flow, moves, way.fields, way.finish, { table: table.name, size: table.size });
+      : movedRules(builder, intent, flow, moves, way.fields, way.finish, way.common, {
+          table: table.name,
+          size: table.size,
+        });
   return builder.chain(way.prefix, [count, ...moved, `meta mark set ${hash} map @${table.name}`, way.finish.slot]);
 }
 
@@ -81,7 +85,8 @@ export function dispatch(
   finish: Finish,
   moves: Moves,
 ): string[] {
-  const way: Way = { fields, prefix: fields.raw ? "error" : "flow", finish, moves };
+  const common = new CommonChains(builder, intent, fields, finish);
+  const way: Way = { fields, prefix: fields.raw ? "error" : "flow", finish, moves, common };
   const flows = intent.flows.filter((flow) => flow.family === family);
   const early = sequence(builder, intent, way, flows, "early");
   const late = sequence(builder, intent, way, flows, "late");

@@ -132,11 +132,10 @@ function externalChain(
   for (const leg of intent.legs.values()) {
     legs.set(String(leg.id), `goto ${legChain(builder, intent, environment, leg, family)}`);
   }
+  // A map of its own, though it often holds all legs: what a leg's state changes is an element, not the chains that ask.
   const only = (of: string, given: (leg: Leg) => boolean): string => {
-    const all = [...intent.legs.values()];
-    if (all.every(given)) return `meta mark vmap @${name}`;
     const some = builder.map(`${of}-legs${family}`, "type mark : verdict;");
-    for (const leg of all) {
+    for (const leg of intent.legs.values()) {
       const verdict = legs.get(String(leg.id));
       if (given(leg) && verdict !== undefined) some.set(String(leg.id), verdict);
     }
@@ -148,7 +147,9 @@ function externalChain(
   legs.set(String(REFUSED), `goto ${refused}`);
   const toLeg: Finish = {
     slot: `meta mark vmap @${name}`,
-    kept: (flowClass) => only(flowClass, (leg) => keeps(leg, flowClass)),
+    kept: (flowClass) =>
+      // Connections stay at every leg that is there.
+      flowClass === "connection" ? `meta mark vmap @${name}` : only(flowClass, (leg) => keeps(leg, flowClass)),
     get accepting() {
       return only("accepting", accepts);
     },

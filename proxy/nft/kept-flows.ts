@@ -48,6 +48,7 @@ export function movedRules(
   moves: FlowMoves,
   fields: Fields,
   finish: Finish,
+  common: CommonChains,
   steady: { readonly table: string; readonly size: number },
 ): string[] {
   const hash = hashExpression(fields, flow, steady.size, intent.hashSeed);
@@ -60,7 +61,7 @@ export function movedRules(
     const former = `meta mark set ${hash} map @${moved.name}`;
     const chain = fields.raw
       ? errorChain(builder, intent, fields, flowClass, finish)
-      : packetChain(builder, intent, fields, flowClass, finish, { flow, owner, former });
+      : packetChain(builder, finish, common.of(flowClass, flow), { owner, former });
     // One class: the flow's own protocols have been matched already.
     const condition = classes.length === 1 ? "" : `${fields.protocol} ${flowClass === "datagram" ? "17" : "!= 17"} `;
     return [`${condition}${former} jump ${chain}`];
@@ -71,55 +72,92 @@ export function movedRules(
 const FORGOTTEN = "0x0";
 const IS_SETTLED = `meta mark 0x${SETTLED_MARK.toString(16)} return`;
 
+/** What chains of kept flows have in common. */
+interface Common {
+  /** Names of chains. */
+  readonly learn: string;
+  /** For packets that begin a flow. */
+  readonly born: string | undefined;
+  /** To `known`, for a flow that is. */
+  readonly lookUp: string;
+  /** What tells that a packet begins a flow. */
+  readonly begins: readonly string[];
+}
+
 /**
- * For packets whose mark is the former owner of their slot, or {@link SETTLED_MARK}. What does not name the flow's own
- * tables stands in chains that all flows share: with every service on the move, they are most of the rules.
+ * Chains that all flows share, as they do not name a flow's own tables: with every service on the move, they are most of the
+ * rules. Nothing in them changes when a target's state does.
  */
+export class CommonChains {
+  readonly #made = new Map<string, Common>();
+  readonly #builder: TableBuilder;
+  readonly #intent: Intent;
+  readonly #fields: Fields;
+  readonly #finish: Finish;
+
+  constructor(builder: TableBuilder, intent: Intent, fields: Fields, finish: Finish) {
+    this.#builder = builder;
+    this.#intent = intent;
+    this.#fields = fields;
+    this.#finish = finish;
+  }
+
+  of(flowClass: FlowClass, { protocols }: Flow): Common {
+    const connection = flowClass === "connection";
+    const isTcp = connection && protocols.includes("TCP");
+    const isSctp = connection && protocols.includes("SCTP");
+    const key = [flowClass, isTcp, isSctp].join();
+    const common = this.#made.get(key) ?? this.#make(flowClass, isTcp, isSctp);
+    this.#made.set(key, common);
+    return common;
+  }
+
+  #make(flowClass: FlowClass, isTcp: boolean, isSctp: boolean): Common {
+    const [builder, intent, fields, finish] = [this.#builder, this.#intent, this.#fields, this.#finish];
+    const { idleTimeoutSeconds, datagramIdleTimeoutSeconds } = intent.flowKeeping;
+    const idle = flowClass === "connection" ? idleTimeoutSeconds : datagramIdleTimeoutSeconds;
+    const birth = Math.min(BIRTH_TIMEOUT_S, idle);
+    const kept = `@${keptMap(builder, intent, fields.family)}`;
+    const key = keptExpression(fields, flowClass, intent.hashSeed);
+    const keep = (seconds: number): string => `update ${kept} { ${key} timeout ${seconds}s : meta mark }`;
+    const tcpBegins = isTcp ? ["tcp flags & (syn | ack) == syn"] : [];
+    // The first chunk is INIT (RFC 9260 section 3.2).
+    const sctpBegins = isSctp ? ["meta l4proto sctp @th,96,8 == 1"] : [];
+    // Its target is gone: as if it had never been known. The slot's owner tells the client by a reset.
+    const forget = [`delete ${kept} { ${key} : meta mark }`, `meta mark set ${FORGOTTEN}`];
+    const known = [keep(idle), finish.kept(flowClass), ...forget];
+    if (flowClass === "connection") {
+      // A SYN that is sent again goes where the first one went. A client that uses a port again is not given to a target
+      // that takes nobody any more, or not yet.
+      const again = builder.chain("again", [keep(birth), finish.accepting, ...forget]);
+      known.unshift(...sctpBegins.map((begin) => `${begin} goto ${again}`));
+      if (isTcp) {
+        const ends = [keep(Math.min(END_TIMEOUT_S, idle)), finish.kept(flowClass), ...forget];
+        const edge = builder.chain("edge", [...tcpBegins.map((begin) => `${begin} goto ${again}`), ...ends]);
+        known.unshift(`tcp flags & (syn | fin | rst) != 0x0 goto ${edge}`);
+      }
+    }
+    const full = builder.count(KEPT_FULL);
+    return {
+      learn: builder.chain("learn", [`${keep(idle)} ${finish.slot}`, full, finish.slot]),
+      born: flowClass === "datagram" ? undefined : builder.chain("born", [`${keep(birth)} ${finish.slot}`]),
+      lookUp: `meta mark set ${key} map ${kept} jump ${builder.chain("known", known)}`,
+      begins: [...tcpBegins, ...sctpBegins],
+    };
+  }
+}
+
+/** For packets whose mark is the former owner of their slot, or {@link SETTLED_MARK}. */
 function packetChain(
   builder: TableBuilder,
-  intent: Intent,
-  fields: Fields,
-  flowClass: FlowClass,
   finish: Finish,
-  steps: { readonly flow: Flow; readonly owner: string; readonly former: string },
+  { begins, born, learn, lookUp }: Common,
+  steps: { readonly owner: string; readonly former: string },
 ): string {
-  const { idleTimeoutSeconds, datagramIdleTimeoutSeconds } = intent.flowKeeping;
-  const idle = flowClass === "connection" ? idleTimeoutSeconds : datagramIdleTimeoutSeconds;
-  const kept = `@${keptMap(builder, intent, fields.family)}`;
-  const key = keptExpression(fields, flowClass, intent.hashSeed);
-  const keep = (seconds: number): string => `update ${kept} { ${key} timeout ${seconds}s : meta mark }`;
-  const birth = Math.min(BIRTH_TIMEOUT_S, idle);
-  const full = builder.count(KEPT_FULL);
-  const learn = builder.chain("learn", [`${keep(idle)} ${finish.slot}`, full, finish.slot]);
-  const connection = flowClass === "connection";
-  const isTcp = connection && steps.flow.protocols.includes("TCP");
-  const isSctp = connection && steps.flow.protocols.includes("SCTP");
-  const tcpBegins = isTcp ? ["tcp flags & (syn | ack) == syn"] : [];
-  // The first chunk is INIT (RFC 9260 section 3.2).
-  const sctpBegins = isSctp ? ["meta l4proto sctp @th,96,8 == 1"] : [];
-  const begins = [...tcpBegins, ...sctpBegins];
-  // Its target is gone: as if it had never been known. The slot's owner tells the client by a reset.
-  const forget = [`delete ${kept} { ${key} : meta mark }`, `meta mark set ${FORGOTTEN}`];
-  const known = [keep(idle), finish.kept(flowClass), ...forget];
-  if (connection) {
-    // A SYN that is sent again goes where the first one went. A client that uses a port again is not given to a target
-    // that takes nobody any more, or not yet.
-    const again = builder.chain("again", [keep(birth), finish.accepting, ...forget]);
-    known.unshift(...sctpBegins.map((begin) => `${begin} goto ${again}`));
-    if (isTcp) {
-      const ends = [keep(Math.min(END_TIMEOUT_S, idle)), finish.kept(flowClass), ...forget];
-      const edge = builder.chain("edge", [...tcpBegins.map((begin) => `${begin} goto ${again}`), ...ends]);
-      known.unshift(`tcp flags & (syn | fin | rst) != 0x0 goto ${edge}`);
-    }
-  }
-  const rules = [
-    `meta mark set ${key} map ${kept} jump ${builder.chain("known", known)}`,
-    `meta mark ${FORGOTTEN} ${steps.former}`,
-    IS_SETTLED,
-  ];
-  if (connection) {
+  const rules = [lookUp, `meta mark ${FORGOTTEN} ${steps.former}`, IS_SETTLED];
+  if (born !== undefined) {
     // Kept with the new owner, or else with the former one: its next packets, which tell no beginning, go the same way.
-    const born = builder.chain("born", [`${keep(birth)} ${finish.slot}`]);
+    const full = builder.count(KEPT_FULL);
     const fresh = builder.chain("fresh", [`${steps.owner} jump ${born}`, full, steps.former, finish.slot]);
     rules.push(...begins.map((begin) => `${begin} goto ${fresh}`));
   }
