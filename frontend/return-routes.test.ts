@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { cidr, ip } from "#shared/net/ip.ts";
-import type { DesiredState } from "./desired-state.ts";
 import { allows, desiredRoutes, holding, planRoutes, type ReturnRoute } from "./return-routes.ts";
+import { learned, session, state } from "./routers.fixture.ts";
 
 const PREFIXES = ["0.0.0.0/0", "::/0", "10.0.0.0/8"].map(cidr);
 const HOPS = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(ip);
@@ -59,41 +59,6 @@ describe("holding", () => {
 
 describe("desiredRoutes", () => {
   const interfaces = [{ name: "ext", addresses: [{ address: ip("192.0.2.10"), prefixLength: 24 }] }];
-  const session = (address: string): DesiredState["peers"][number] => ({
-    type: "session",
-    name: address,
-    interface: "ext",
-    session: {
-      address: ip(address),
-      port: 179,
-      asn: 1,
-      localAsn: 2,
-      localAddress: ip("192.0.2.10"),
-      families: [4],
-      ttlSecurity: false,
-      multihopTtl: 0,
-      holdTimeSeconds: 9,
-      keepaliveSeconds: 3,
-      connectRetrySeconds: 1,
-      maxPrefixes: 10,
-    },
-    policy: {
-      import: [{ prefix: cidr("0.0.0.0/0"), minLength: 0, maxLength: 0 }],
-      export: { communities: [], largeCommunities: [], prepend: 0 },
-    },
-  });
-  const learned = (peer: string, prefix: string, nextHop = peer) => ({
-    peer: ip(peer),
-    prefix: cidr(prefix),
-    nextHop: ip(nextHop),
-  });
-  const state = (peers: DesiredState["peers"]): DesiredState => ({
-    peers,
-    paths: [],
-    readyFamilies: [],
-    global: undefined,
-  });
-
   it("spreads a prefix over all routers that announced it, static ones included", () => {
     const peers = state([
       session("192.0.2.1"),

@@ -53,7 +53,7 @@ export class RouteControl {
   ): Promise<number | undefined> {
     const present = await this.#routes.list();
     const known = desiredRoutes(desired, interfaces, learned);
-    const againMs = this.#holdLeftMs(desired, states, nowMs);
+    const againMs = this.#holdLeftMs(desired, states, learned, nowMs);
     const fallen = new Set(states.filter(({ state }) => state === "BfdDown").map(({ address }) => address));
     const hasSpoken = (router: Ip): boolean => {
       const upMs = this.#upSinceMs.get(router);
@@ -88,10 +88,16 @@ export class RouteControl {
     return againMs;
   }
 
-  #holdLeftMs(desired: DesiredState, states: readonly PeerState[], nowMs: number): number | undefined {
-    for (const { address, state } of states) {
-      if ((state === "Established" || state === "Static") && !this.#upSinceMs.has(address))
-        this.#upSinceMs.set(address, nowMs);
+  #holdLeftMs(
+    desired: DesiredState,
+    states: readonly PeerState[],
+    learned: readonly LearnedPath[],
+    nowMs: number,
+  ): number | undefined {
+    const up = states.filter(({ state }) => state === "Established" || state === "Static");
+    // Routes may be seen before the state of the session that they came by, which may have ended by then.
+    for (const address of [...up.map((state) => state.address), ...learned.map(({ peer }) => peer)]) {
+      if (!this.#upSinceMs.has(address)) this.#upSinceMs.set(address, nowMs);
     }
     if (this.#holdUntilMs === undefined) return undefined;
     const dueMs = desired.peers.map((peer) => {
