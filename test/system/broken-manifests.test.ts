@@ -81,6 +81,8 @@ describe("a running lab", () => {
 
     for (let start = 0; start < broken.length; start += BATCH) {
       const batch = broken.slice(start, start + BATCH);
+      // Those of `causeway discovery`, which does not run here, are spoken of by `causeway validate` alone.
+      const read = batch.filter(({ object }) => !object.startsWith("DiscoveryDomain "));
       mkdirSync(folder, { recursive: true });
       for (const { name, text } of batch) writeFileSync(join(folder, `${name}.yaml`), text);
       const { code, validation } = await validate();
@@ -95,10 +97,10 @@ describe("a running lab", () => {
               typeof problem === "object" ? [key(problem)] : [],
             ),
           ),
-        (told) => batch.every((manifest) => told.has(key(manifest))),
+        (told) => read.every((manifest) => told.has(key(manifest))),
         15_000,
         (told) =>
-          `no process spoke of ${batch
+          `no process spoke of ${read
             .filter((one) => !told.has(key(one)))
             .map(key)
             .join(", ")}`,
