@@ -25,7 +25,7 @@ const frontend = await runFrontend({
   pod: POD,
   gateway: GATEWAY,
   runDir,
-  log: pino({ level: "warn" }, pino.destination(2)),
+  log: pino({ level: "info" }, pino.destination(2)),
   clock: systemClock,
   signal: stop.signal,
   drainMs: 300,

@@ -173,9 +173,12 @@ describe("a router that is killed and started again", () => {
     await setUp({ gracefulRestart, ...(bfd === undefined ? {} : { bfd }) });
     await start({ ...RESTART, ...(bfd === undefined ? {} : BFD) });
     await settled();
+    const told = (what: RegExp): number => frontend.said.match(what)?.length ?? 0;
+    if (bfd !== undefined) await until("BFD is up", () => told(/"state":"Up"[^\n]*BFD session changed/g) >= 2);
     const monitor = await watch();
+    const before = told(/BFD session fell/g);
     await router.stopBird();
-    if (bfd !== undefined) await until("BFD has fallen", () => frontend.said.match(/BFD session fell/g)?.length === 2);
+    if (bfd !== undefined) await until("BFD has fallen", () => told(/BFD session fell/g) >= before + 2);
     if (!gracefulRestart) await until("the defaults are gone", () => returnTable()["0.0.0.0/0"] === undefined);
     await router.startBird(true);
     await settled();
