@@ -59,24 +59,29 @@ function unitTests(): Count {
 
 /** The folders whose tests take more than half of the time. */
 const FIRST_LANE = ["test/system/", "test/frontend/"];
+/** What needs the machine for itself: BFD falls where its thread waits for a processor. */
+const QUIET = ["test/quiet/"];
 
-/** All other folders of tests. (vitest's --exclude does not reach the files of a project.) */
+/** The other folders of tests. (vitest's --exclude does not reach the files of a project.) */
 function secondLane(): string[] {
   const folders = readdirSync(join(root, "test"), { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  return ["packages/", ...folders.map(({ name }) => `test/${name}/`).filter((folder) => !FIRST_LANE.includes(folder))];
+  return [
+    "packages/",
+    ...folders.map(({ name }) => `test/${name}/`).filter((folder) => ![...FIRST_LANE, ...QUIET].includes(folder)),
+  ];
 }
 
 /** One lane of system tests, in a sandbox of its own. What it says is told in one piece, unless it is the one that speaks. */
-async function lane(name: "first" | "second", ...choice: readonly string[]): Promise<Count> {
+async function lane(name: "first" | "second" | "quiet", ...choice: readonly string[]): Promise<Count> {
   const file = join(cache, `system-${name}.json`);
   const began = performance.now();
   const args = [...vitest, "system", ...reporters(file), ...choice, ...process.argv.slice(2)];
   // The first lane's tests are about time.
-  const patient = name === "first" ? [] : ["nice", "-n", "10"];
+  const patient = name === "second" ? ["nice", "-n", "10"] : [];
   const [program = "", ...rest] = [...patient, "sh", join(root, "scripts/sandbox.sh"), process.execPath, ...args];
   const child = spawn(program, rest, {
     cwd: root,
-    stdio: name === "first" ? "inherit" : ["inherit", "pipe", "pipe"],
+    stdio: name === "second" ? ["inherit", "pipe", "pipe"] : "inherit",
   });
   const parts: Buffer[] = [];
   for (const stream of [child.stdout, child.stderr]) stream?.on("data", (part: Buffer) => parts.push(part));
@@ -88,9 +93,10 @@ async function lane(name: "first" | "second", ...choice: readonly string[]): Pro
 }
 
 /** Two lanes at a time: tests of the system wait for most of their time. In each, one file runs after the other. */
-function systemTests(): Promise<Count[]> {
+async function systemTests(): Promise<Count[]> {
   console.log("\n== system tests, in private sandboxes, two lanes; the second speaks when it has ended");
-  return Promise.all([lane("first", ...FIRST_LANE), lane("second", ...secondLane())]);
+  const counts = await Promise.all([lane("first", ...FIRST_LANE), lane("second", ...secondLane())]);
+  return [...counts, await lane("quiet", ...QUIET)];
 }
 
 rmSync(cache, { recursive: true, force: true });

@@ -148,7 +148,7 @@ describe("a lab that is up", () => {
       return command.traffic("gateway-a", "--to", "10.1.0.11:8080", ...keep);
     };
     const before = pods();
-    const held = hold(3);
+    const held = hold(7);
     await eventually(async () =>
       expect(await command.exec("target-1", "ss", "-Htn", "state", "established")).toContain(":8080"),
     );
