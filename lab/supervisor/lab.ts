@@ -56,7 +56,13 @@ export class Lab {
     this.#farEnds = farEnds;
     const { folder, topology, entry } = options;
     this.#kubelet = new Kubelet(labPods(topology), options.podStatus, options.report);
-    this.#processes = labProcesses({ folder, topology, entry, onChange: (node) => this.#updatePod(node) });
+    this.#processes = labProcesses({
+      folder,
+      topology,
+      program: [process.execPath, ...process.execArgv, entry],
+      storeFlags: () => ["--manifests", folder.manifests, "--state", folder.state],
+      onChange: (node) => this.#updatePod(node),
+    });
   }
 
   /** Builds the networks, then starts every process. @throws LabError */

@@ -19,8 +19,10 @@ interface Plan {
 export interface ProcessContext {
   readonly folder: LabFolder;
   readonly topology: ResolvedTopology;
-  /** The program that understands `proxy`, `frontend`, `controller`, `node`, `discovery` and `echo`. */
-  readonly entry: string;
+  /** What understands `proxy`, `frontend`, `controller`, `node`, `discovery` and `echo`, with its first arguments. */
+  readonly program: readonly string[];
+  /** Flags that tell a process where its objects are. */
+  readonly storeFlags: (process: string) => readonly string[];
   readonly onChange: (node: string) => void;
 }
 
@@ -50,16 +52,17 @@ export function labProcesses(context: ProcessContext): KeptProcess[] {
   });
 }
 
-function readyProbe(socket: string): () => Promise<boolean> {
+/** Whether the process behind a socket says that it is ready. */
+export function readyProbe(socket: string): () => Promise<boolean> {
   return async () => (await unixRequest(socket, "GET", "/readyz", 1000)).status === 200;
 }
 
 function nodePlans(context: ProcessContext, node: ResolvedNode): Plan[] {
-  const { folder, entry } = context;
+  const { folder, program } = context;
   const own = (name: string, ...args: string[]): Plan => ({
     node: node.name,
     name,
-    command: [process.execPath, ...process.execArgv, entry, name, ...args],
+    command: [...program, name, ...args],
     probe: readyProbe(join(folder.run(node.name), `${name}.sock`)),
   });
   const extra = node.spec.processes.map(({ name, command }): Plan => ({ node: node.name, name, command }));
@@ -71,18 +74,17 @@ function nodePlans(context: ProcessContext, node: ResolvedNode): Plan[] {
       return [birdPlan(context, node), ...extra];
     case "gateway": {
       const namespace = node.spec.gateway.split("/")[0];
-      const flags = [
-        "--gateway",
-        node.spec.gateway,
-        "--pod",
-        `${namespace}/${node.name}`,
-        ...storeFlags(folder, node.name),
-      ];
-      return [...node.spec.run.map((name) => own(name, ...flags)), ...extra];
+      const flags = ["--gateway", node.spec.gateway, "--pod", `${namespace}/${node.name}`];
+      return [...node.spec.run.map((name) => own(name, ...flags, ...objectFlags(context, node.name, name))), ...extra];
     }
     case "relay":
       return [
-        own("discovery", "--pod", `${node.spec.namespace}/${node.name}`, ...storeFlags(folder, node.name)),
+        own(
+          "discovery",
+          "--pod",
+          `${node.spec.namespace}/${node.name}`,
+          ...objectFlags(context, node.name, "discovery"),
+        ),
         ...extra,
       ];
     case "target": {
@@ -97,17 +99,18 @@ function nodePlans(context: ProcessContext, node: ResolvedNode): Plan[] {
   }
 }
 
-function storeFlags(folder: LabFolder, node: string): string[] {
-  return ["--manifests", folder.manifests, "--state", folder.state, "--run-dir", folder.run(node)];
+function objectFlags({ folder, storeFlags }: ProcessContext, node: string, process: string): string[] {
+  return [...storeFlags(process), "--run-dir", folder.run(node)];
 }
 
-function clusterPlans({ folder, topology, entry }: ProcessContext): Plan[] {
+function clusterPlans(context: ProcessContext): Plan[] {
+  const { folder, topology, program } = context;
   return topology.spec.cluster.map((name): Plan => {
     const pods = name === "node" ? ["--pod-namespaces", folder.pods] : [];
     return {
       node: CLUSTER,
       name,
-      command: [process.execPath, ...process.execArgv, entry, name, ...storeFlags(folder, CLUSTER), ...pods],
+      command: [...program, name, ...objectFlags(context, CLUSTER, name), ...pods],
       probe: readyProbe(join(folder.run(CLUSTER), `${name}.sock`)),
     };
   });

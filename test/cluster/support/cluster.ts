@@ -85,7 +85,7 @@ export class Cluster {
   }
 
   /** A kubeconfig file's text for this user. */
-  kubeconfig(user: string): string {
+  kubeconfig(user: string, url: string = this.#server.url): string {
     const token = this.user(user);
     const data = Buffer.from(this.#server.ca).toString("base64");
     return stringify({
@@ -93,7 +93,7 @@ export class Cluster {
       kind: "Config",
       "current-context": "test",
       contexts: [{ name: "test", context: { cluster: "test", user } }],
-      clusters: [{ name: "test", cluster: { server: this.#server.url, "certificate-authority-data": data } }],
+      clusters: [{ name: "test", cluster: { server: url, "certificate-authority-data": data } }],
       users: [{ name: user, user: { token } }],
     });
   }
@@ -117,6 +117,12 @@ export class Cluster {
     );
   }
 
+  /** `kubectl create`. @throws ApiError 409 when it is there. */
+  async create(manifest: Manifest): Promise<unknown> {
+    const path = await this.#path(manifest);
+    return await this.#ask("POST", path.slice(0, path.lastIndexOf("/")), manifest);
+  }
+
   async applyText(text: string): Promise<void> {
     for (const document of parseAllDocuments(text)) await this.apply(manifestSchema.parse(document.toJS()));
   }
@@ -132,11 +138,12 @@ export class Cluster {
     );
   }
 
-  async delete(manifest: Manifest): Promise<void> {
+  /** `kubectl delete --grace-period`: a Pod on a node is terminating for that long, everything else goes at once. */
+  async delete(manifest: Manifest, gracePeriodSeconds = 0): Promise<void> {
     await this.#ask("DELETE", await this.#path(manifest), {
       kind: "DeleteOptions",
       apiVersion: "v1",
-      gracePeriodSeconds: 0,
+      gracePeriodSeconds,
     });
   }
 

@@ -13,11 +13,17 @@ export class Relay {
   readonly #pairs = new Set<Pair>();
   /** New connections are taken and lead nowhere. */
   #isDead = false;
+  #isRefusing = false;
 
-  private constructor(server: Server, targetPort: () => number) {
+  private constructor(server: Server, targetPort: () => number, targetHost: string) {
     this.#server = server;
     server.on("connection", (client) => {
-      const pair: Pair = { client, server: connect(targetPort(), "127.0.0.1"), isSilent: this.#isDead };
+      if (this.#isRefusing) {
+        client.on("error", () => undefined);
+        client.resetAndDestroy();
+        return;
+      }
+      const pair: Pair = { client, server: connect(targetPort(), targetHost), isSilent: this.#isDead };
       this.#pairs.add(pair);
       for (const [from, to] of [
         [client, pair.server],
@@ -38,9 +44,9 @@ export class Relay {
     });
   }
 
-  static async start(targetPort: () => number): Promise<Relay> {
+  static async start(targetPort: () => number, targetHost = "127.0.0.1"): Promise<Relay> {
     const server = createServer();
-    const relay = new Relay(server, targetPort);
+    const relay = new Relay(server, targetPort, targetHost);
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     return relay;
@@ -62,9 +68,16 @@ export class Relay {
     for (const pair of this.#pairs) pair.isSilent = true;
   }
 
+  /** Breaks all connections, and new ones until {@link Relay.heal}. */
+  refuse(): void {
+    this.#isRefusing = true;
+    this.cut();
+  }
+
   /** New connections carry again; what was swallowed stays so. */
   heal(): void {
     this.#isDead = false;
+    this.#isRefusing = false;
   }
 
   /** Breaks all connections. */

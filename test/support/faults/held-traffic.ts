@@ -1,11 +1,16 @@
 import type { ChildProcess } from "node:child_process";
 import { z } from "zod";
 import { type Broken, type Moved, type TrafficReport, trafficReportSchema } from "../../../lab/traffic/report.ts";
-import { at, CAUSEWAY, type SystemLab } from "../system-lab.ts";
+import { at, CAUSEWAY } from "../system-lab.ts";
 import { ECHO_PORT } from "../two-tracks.ts";
 
 const VIPS = ["198.51.100.1", "2001:db8:100::1"];
 const START_LIMIT_MS = 20_000;
+
+/** Where a client can be started. */
+interface Nodes {
+  start(node: string, ...command: string[]): ChildProcess;
+}
 
 export interface HeldTrafficOptions {
   /** Connections that are held, of both families together. */
@@ -30,6 +35,8 @@ export interface Seen {
   readonly broken: readonly Broken[];
   readonly moved: readonly Moved[];
   readonly newConnections: number;
+  /** Exchanges without an answer, on held and on new connections. */
+  readonly lost: number;
   /** Who has answered new connections. */
   readonly newTargets: readonly string[];
   readonly outages: readonly Outage[];
@@ -56,7 +63,7 @@ export class HeldTraffic {
   }
 
   /** Resolves when every connection that is to be held has been answered once. */
-  static async start(lab: SystemLab, { connections, newPerSecond }: HeldTrafficOptions = LOAD): Promise<HeldTraffic> {
+  static async start(lab: Nodes, { connections, newPerSecond }: HeldTrafficOptions = LOAD): Promise<HeldTraffic> {
     const each = (number: number): string => String(Math.ceil(number / VIPS.length));
     const to = VIPS.flatMap((vip) => ["--to", at(vip, ECHO_PORT)]);
     const load = ["--keep", "--connections", each(connections), "--new-rate", each(newPerSecond)];
@@ -101,6 +108,7 @@ function seenIn(reports: readonly TrafficReport[]): Seen {
     broken: reports.flatMap(({ broken = [] }) => broken),
     moved: reports.flatMap(({ moved = [] }) => moved),
     newConnections: fresh.reduce((sum, { sent }) => sum + sent, 0),
+    lost: reports.reduce((sum, { lost }) => sum + lost, 0),
     newTargets: [...new Set(fresh.flatMap(({ targets }) => Object.keys(targets)))].sort(),
     outages: joined(spans.map(({ from, to, late }) => ({ fromMs: Date.parse(from), toMs: Date.parse(to), late }))),
     longestGapMs: Math.max(...fresh.map(({ interruptions }) => interruptions?.longestGapMs ?? 0)),

@@ -13,7 +13,7 @@ const broken = (target: string, ms: number): Broken => ({
   ...{ target, at: at(ms) },
 });
 const seen = (part: Partial<Seen>): Seen => ({
-  ...{ held: 1000, broken: [], moved: [], newConnections: 100, newTargets: [], outages: [], longestGapMs: 5 },
+  ...{ held: 1000, broken: [], moved: [], newConnections: 100, lost: 0, newTargets: [], outages: [], longestGapMs: 5 },
   ...part,
 });
 const outage = (fromMs: number, toMs: number) => ({ fromMs: START_MS + fromMs, toMs: START_MS + toMs, late: 3 });
