@@ -110,7 +110,7 @@ export class GatewayReconciler {
 
   /** Whether a change of the object can change anything here. Of the many Pods only the instances' count. */
   concerns({ kind, namespace, name }: ObjectRef): boolean {
-    if (kind === "EndpointSlice") return false;
+    if (kind === "EndpointSlice" || kind === "DiscoveryDomain") return false;
     if (kind !== "Pod") return true;
     const key = `${namespace}/${name}`;
     const was = this.#instancePods.delete(key);

@@ -19,13 +19,19 @@ const check: Manifest = {
   metadata: { name: "check", namespace: "elsewhere" },
   spec: { targetRefs: [{ name: "web" }] },
 };
+const domain: Manifest = {
+  kind: "DiscoveryDomain",
+  metadata: { name: "robots", namespace: "cells" },
+  spec: { networks: [{ network: "cell-a", interface: "net1" }] },
+};
+const DOMAIN: ObjectRef = { kind: "DiscoveryDomain", namespace: "cells", name: "robots" };
 const CHECK: ObjectRef = { kind: "HealthCheck", namespace: "elsewhere", name: "check" };
 
 async function world() {
   const clock = { timeMs: 0, nowMs: () => clock.timeMs };
-  const store = new MemoryStore([peer, check, instance("gw", true, "gw-here")].map(object));
+  const store = new MemoryStore([peer, check, domain, instance("gw", true, "gw-here")].map(object));
   const view = await store.watch(
-    [{ kind: "BgpPeer" }, { kind: "HealthCheck" }, { kind: "Pod" }],
+    [{ kind: "BgpPeer" }, { kind: "HealthCheck" }, { kind: "DiscoveryDomain" }, { kind: "Pod" }],
     () => undefined,
     new AbortController().signal,
   );
@@ -55,6 +61,36 @@ test("entries of an instance whose Pod has been away for 30 s are taken out, oth
   clock.timeMs = 30_000;
   expect(await gone.reconcile()).toBeUndefined();
   expect(names()).toEqual([["gw-here"], ["gw-here"]]);
+});
+
+test("a relay's entry goes with its Pod, and the condition that it has written; one that never had a Pod stays", async () => {
+  const { clock, gone, store } = await world();
+  store.put(object(instance("gw", true, "relay-here")));
+  const condition = {
+    type: "EndpointsMatch",
+    status: "True" as const,
+    reason: "AllMatch",
+    message: "",
+    lastTransitionTime: "2026-01-01T00:00:00Z",
+  };
+  for (const [name, place, conditions] of [
+    ["relay-gone", { namespace: "infra" }, [condition]],
+    ["relay-here", { namespace: "infra" }, []],
+    // Of a Pod of the same name elsewhere nothing follows.
+    ["gw-here", { namespace: "cells" }, []],
+    ["on-a-host", {}, []],
+  ] as const) {
+    const instances = [{ name, ...place, state: "Listening", participants: 1 }];
+    await store.applyStatus(DOMAIN, { instances, conditions }, { fieldManager: `discovery-${name}` });
+  }
+  const status = () => store.get("DiscoveryDomain", "cells", "robots")?.status;
+  await gone.reconcile();
+  expect(status()?.instances).toHaveLength(4);
+  expect(status()?.conditions).toHaveLength(1);
+  clock.timeMs = 30_000;
+  await gone.reconcile();
+  expect(status()?.instances.map(({ name }) => name)).toEqual(["on-a-host", "relay-here"]);
+  expect(status()?.conditions).toEqual([]);
 });
 
 test("a Pod that is seen in time keeps its entries, and its time begins anew", async () => {

@@ -293,6 +293,33 @@ describe("addresses", () => {
   });
 });
 
+test("the entry of a relay whose Pod is gone is taken out after 30 s", async () => {
+  const startMs = clock.timeMs;
+  const domain: Manifest = {
+    kind: "DiscoveryDomain",
+    metadata: { name: "robots", namespace: "cells" },
+    spec: { networks: [{ network: "cell-a", interface: "net1" }] },
+  };
+  const store = new ObservedStore(objects(domain));
+  const ref = { kind: "DiscoveryDomain", namespace: "cells", name: "robots" } as const;
+  const say = (participants: number) => {
+    const instances = [{ name: "relay-a", namespace: "cells", state: "Listening", participants }];
+    return store.applyStatus(ref, { instances }, { fieldManager: "discovery-relay-a" });
+  };
+  const entries = () => store.get("DiscoveryDomain", "cells", "robots")?.status?.instances;
+  await say(1);
+  const waits: { ms: number; end: () => void }[] = [];
+  const controller = await run(store, (ms) => new Promise((end) => waits.push({ ms, end })));
+  await say(2);
+  await controller.settled();
+  expect(entries()).toHaveLength(1);
+  expect(waits.at(-1)?.ms).toBe(30_000);
+  clock.timeMs = startMs + 30_000;
+  for (const { end } of waits) end();
+  await vi.waitFor(() => expect(entries()).toEqual([]));
+  clock.timeMs = startMs;
+});
+
 describe("EndpointSlices", () => {
   test("a terminating pod leaves when its grace period is over, though nothing tells of it", async () => {
     const startMs = clock.timeMs;

@@ -60,6 +60,7 @@ const INTERESTS: readonly Interest[] = [
   { kind: "AddressPool" },
   { kind: "HealthCheck" },
   { kind: "BgpPeer" },
+  { kind: "DiscoveryDomain" },
   { kind: "Pod" },
   { kind: "EndpointSlice", matchLabels: { [SLICE_MANAGED_BY_LABEL]: SLICE_MANAGED_BY_VALUE } },
 ];
@@ -67,8 +68,9 @@ const INTERESTS: readonly Interest[] = [
 /** After targets changed: how long until it is looked at whether instances can still forward as routes ask. */
 const FORWARDING_QUIET_MS = 500;
 
-/** The key under which all Gateways are looked at; the others are `namespace/name` of Services. */
+/** The keys under which all Gateways are looked at, and all entries of statuses; the others are `namespace/name` of Services. */
 const GATEWAYS = "gateways";
+const GONE = "gone";
 
 /**
  * Runs the controller until the signal aborts.
@@ -103,9 +105,10 @@ export async function runController(options: ControllerOptions): Promise<Running
   const slices = new SliceReconciler(view, store, writer, log, clock, { names, events: recorder });
   const queue = new WorkQueue({
     reconcile: async (key) => {
+      if (key === GONE) return gone.reconcile();
       if (key !== GATEWAYS) return slices.reconcile(key);
       await gateways.reconcile();
-      return await gone.reconcile();
+      return undefined;
     },
     onFailure: (key, error, retryInMs) => log.warn({ key, err: error, retryInMs }, "will be tried again"),
     random,
@@ -119,12 +122,14 @@ export async function runController(options: ControllerOptions): Promise<Running
   hooks.changed = (ref) => {
     for (const key of slices.affectedBy(ref)) queue.add(key);
     if (gateways.concerns(ref)) queue.add(GATEWAYS);
+    if (gone.concerns(ref)) queue.add(GONE);
     if (ref.kind === "EndpointSlice") forwarding.touch();
     if (view.get(ref.kind, ref.namespace, ref.name) === undefined) writer.forget(ref);
   };
   refusals?.watch(() => queue.add(GATEWAYS), signal);
   for (const key of slices.keys()) queue.add(key);
   queue.add(GATEWAYS);
+  queue.add(GONE);
   const aborted = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });

@@ -18,7 +18,7 @@ export interface DomainReporterOptions {
   readonly view: ObjectView;
   readonly pod: { readonly namespace: string; readonly name: string };
   /** What this relay says of an object; undefined: nothing. */
-  readonly entryOf: (object: DiscoveryDomain) => Omit<InstanceEntry, "name"> | undefined;
+  readonly entryOf: (object: DiscoveryDomain) => Omit<InstanceEntry, "name" | "namespace"> | undefined;
   /** What this relay finds true of an object; without times. */
   readonly conditionsOf: (object: DiscoveryDomain) => readonly Condition[];
   readonly clock: Clock;
@@ -32,6 +32,8 @@ export class DomainReporter {
   readonly #loop: ConvergeLoop;
   /** By name and uid of the object: one that was made anew has no status. */
   readonly #written = new Map<string, StatusOf>();
+  /** Whether it runs in a Pod: its entry goes with it. */
+  #hasPod = false;
   readonly done: Promise<void>;
 
   constructor(options: DomainReporterOptions) {
@@ -48,11 +50,13 @@ export class DomainReporter {
 
   async #write(): Promise<undefined> {
     const { clock, conditionsOf, entryOf, pod, signal, view } = this.#options;
+    this.#hasPod ||= view.get("Pod", pod.namespace, pod.name) !== undefined;
+    const who = { name: pod.name, ...(this.#hasPod ? { namespace: pod.namespace } : {}) };
     for (const object of view.list("DiscoveryDomain")) {
       const { namespace, name, uid } = object.metadata;
       const entry = entryOf(object);
       const key = `${namespace}/${name} ${uid}`;
-      const instances = entry === undefined ? [] : [{ name: pod.name, ...entry }];
+      const instances = entry === undefined ? [] : [{ ...who, ...entry }];
       const conditions = isFirst(pod.name, object) ? conditionsOf(object) : [];
       const status = { instances, conditions };
       if (isDeepStrictEqual(this.#written.get(key), status)) continue;

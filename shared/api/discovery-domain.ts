@@ -220,6 +220,12 @@ export const discoveryDomainSchema = z.strictObject({
         .array(
           z.looseObject({
             name: z.string().describe("Pod of the relay."),
+            namespace: z
+              .string()
+              .optional()
+              .describe(
+                "The Pod's. Absent while the relay has seen no Pod of its own: then its entry stays when it goes.",
+              ),
             state: z
               .string()
               .describe("Listening; Partial, when it cannot listen everywhere; Refused, with the reason."),
