@@ -7,7 +7,7 @@ import type { PodOwners } from "../relay/participant-table.ts";
 import { Relay } from "../relay/relay.ts";
 import { DomainSockets } from "../sockets/domain-sockets.ts";
 import type { Participant, ParticipantEvent } from "./participant.ts";
-import { domainsOf, relaySettings } from "./relay-settings.ts";
+import { domainsOf, ownAddresses, relaySettings } from "./relay-settings.ts";
 
 export interface DomainRuntimeOptions {
   readonly object: DiscoveryDomain;
@@ -69,8 +69,9 @@ export class DomainRuntime {
     this.#interfaces = interfaces;
     this.#sockets = new DomainSockets({
       onDatagram: (datagram, from, domainId) => {
-        this.#relay.hear(datagram, from, domainId, nowMs());
+        const isParticipant = this.#relay.hear(datagram, from, domainId, nowMs());
         this.#advanceSoon();
+        return isParticipant;
       },
     });
     const edge = {
@@ -211,6 +212,7 @@ export class DomainRuntime {
         spec.networks.some((network) => network.interface === name && network.multicast === "Join"),
       ),
       families: familiesOf(this.#interfaces),
+      ownAddresses: ownAddresses(this.#object, this.#interfaces),
     });
   }
 

@@ -1,12 +1,31 @@
 import type { DiscoveryDomain } from "#shared/api/discovery-domain.ts";
+import type { Ip } from "#shared/net/ip.ts";
 import { interfacesOf, type LocalInterface } from "../network-interfaces.ts";
 import type { RelaySettings } from "../relay/relay.ts";
+import type { OwnAddress } from "../sockets/plan-sockets.ts";
+
+/** Where the node agent puts VIPs. */
+const LOOPBACK = "lo";
 
 /** The domain ids that an object names. */
 export function domainsOf({ spec }: DiscoveryDomain): ReadonlySet<number> {
   return new Set(
     spec.domains.flatMap(({ from, to }) => Array.from({ length: to - from + 1 }, (_, index) => from + index)),
   );
+}
+
+/** The relay's addresses on the object's networks, and the VIPs that it has as a target of a Gateway in DSR mode. */
+export function ownAddresses({ spec }: DiscoveryDomain, interfaces: readonly LocalInterface[]): readonly OwnAddress[] {
+  return interfaces.flatMap(({ name, addresses }) => {
+    const isVip = name === LOOPBACK;
+    if (!isVip && !spec.networks.some(({ interface: device }) => device === name)) return [];
+    return addresses.flatMap((one) => (isOfHost(one.address) ? [] : [{ ...one, isVip }]));
+  });
+}
+
+/** 127.0.0.0/8 and ::1: of every host. */
+function isOfHost(address: Ip): boolean {
+  return address === "::1" || address.startsWith("127.");
 }
 
 /** What an object asks of a relay that has these interfaces. */

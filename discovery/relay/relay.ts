@@ -88,10 +88,14 @@ export class Relay {
     };
   }
 
-  /** @param from the sender's address; a link-local one with its zone, `fe80::1%net1`. */
-  hear(datagram: Uint8Array, from: string, domainId: number, nowMs: number): void {
+  /**
+   * @param from the sender's address; a link-local one with its zone, `fe80::1%net1`.
+   * @returns whether a participant, or a sister for it, has said that it is there.
+   */
+  hear(datagram: Uint8Array, from: string, domainId: number, nowMs: number): boolean {
     const outcome = this.#judge(datagram, from, domainId, nowMs);
     this.#heard.set(outcome, (this.#heard.get(outcome) ?? 0) + 1);
+    return outcome === "seen" || outcome === "changed" || outcome === "renewed";
   }
 
   /** A pod has ended: its participants are gone, whatever their leases say. */

@@ -1,11 +1,12 @@
 import { createSocket, type Socket } from "node:dgram";
-import type { Family } from "#shared/net/ip.ts";
+import { type Family, parseIp } from "#shared/net/ip.ts";
 import type { Endpoint } from "../domain/participant.ts";
-import { type Membership, planSockets, type SocketsSpec, type WantedSocket } from "./plan-sockets.ts";
+import { chooseVoice } from "./choose-voice.ts";
+import { type Membership, type OwnAddress, planSockets, type SocketsSpec, type WantedSocket } from "./plan-sockets.ts";
 
 export interface DomainSocketsOptions {
-  /** A datagram that came in; the octets are the receiver's to keep. */
-  readonly onDatagram: (datagram: Uint8Array, from: string, domainId: number) => void;
+  /** A datagram that came in; the octets are the receiver's to keep. @returns whether a participant has spoken. */
+  readonly onDatagram: (datagram: Uint8Array, from: string, domainId: number) => boolean;
 }
 
 interface OpenSocket {
@@ -17,6 +18,9 @@ interface OpenSocket {
 /** Hundreds of participants announce themselves at once; the kernel gives as much of it as net.core.rmem_max allows. */
 const BUFFER_OCTETS = 4 * 1024 * 1024;
 
+/** Addresses of participants of which is known where they are heard; the one that came first goes when there are more. */
+const MOST_HEARD = 10_000;
+
 const codeOf = (error: unknown): string =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
 
@@ -26,7 +30,13 @@ export class DomainSockets {
   readonly #open = new Map<string, OpenSocket>();
   /** What cannot be opened or joined, by what. */
   readonly #problems = new Map<string, string>();
-  readonly #senders = new Map<string, Socket>();
+  /** By domain and family: the sockets that may send, by their address. */
+  readonly #senders = new Map<string, Map<string, Socket>>();
+  /** By domain and who spoke: at which of our addresses. */
+  readonly #heardAt = new Map<string, string>();
+  /** By domain and destination; forgotten with every change of what it follows from. */
+  readonly #chosen = new Map<string, Socket | undefined>();
+  #own: readonly OwnAddress[] = [];
   #wanted: ReadonlySet<string> = new Set();
   #sendFailures = 0;
 
@@ -36,7 +46,7 @@ export class DomainSockets {
 
   /** Sockets that listen. */
   get count(): number {
-    return [...this.#open.values()].filter(({ bound }) => bound).length;
+    return [...this.#open.values()].filter(({ bound, wanted }) => bound && !wanted.isExtra).length;
   }
 
   /** Whether every socket that is wanted is open. */
@@ -49,13 +59,15 @@ export class DomainSockets {
   }
 
   problems(): readonly string[] {
-    return [...this.#problems.values()];
+    return [...new Set(this.#problems.values())];
   }
 
   /** Opens and closes sockets, and joins groups. Level-triggered: what failed is tried again by the next call. */
   apply(spec: SocketsSpec): void {
     const wanted = new Map(planSockets(spec).map((socket) => [socket.key, socket]));
-    this.#wanted = new Set(wanted.keys());
+    this.#wanted = new Set([...wanted.values()].flatMap(({ isExtra, key }) => (isExtra ? [] : [key])));
+    this.#own = spec.ownAddresses;
+    this.#chosen.clear();
     for (const key of this.#problems.keys()) {
       const [bind = "", port = ""] = key.split(" ");
       if (!wanted.has(`${bind} ${port}`)) this.#problems.delete(key);
@@ -74,9 +86,35 @@ export class DomainSockets {
 
   /** False: there is no socket to send from. */
   send(domainId: number, family: Family, octets: Uint8Array, { address, port }: Endpoint): boolean {
-    const socket = this.#senders.get(`${domainId} ${family}`);
+    const socket = this.#senderTo(domainId, family, address);
     socket?.send(octets, port, address, this.#sent);
     return socket !== undefined;
+  }
+
+  #senderTo(domainId: number, family: Family, address: string): Socket | undefined {
+    const key = `${domainId} ${address}`;
+    if (this.#chosen.has(key)) return this.#chosen.get(key);
+    const senders = this.#senders.get(`${domainId} ${family}`);
+    const voice = chooseVoice({
+      to: address.includes("%") ? undefined : parseIp(address),
+      heardAt: this.#heardAt.get(key),
+      own: this.#own,
+      bound: [...(senders?.keys() ?? [])],
+    });
+    const socket = voice === undefined ? undefined : senders?.get(voice);
+    if (this.#chosen.size >= MOST_HEARD) this.#chosen.clear();
+    this.#chosen.set(key, socket);
+    return socket;
+  }
+
+  #hear(datagram: Uint8Array, from: string, { bind, domainId, sends }: WantedSocket): void {
+    if (!this.#options.onDatagram(datagram, from, domainId) || !sends) return;
+    const key = `${domainId} ${from}`;
+    if (this.#heardAt.get(key) === bind) return;
+    const [oldest] = this.#heardAt.keys();
+    if (this.#heardAt.size >= MOST_HEARD && oldest !== undefined) this.#heardAt.delete(oldest);
+    this.#heardAt.set(key, bind);
+    this.#chosen.delete(key);
   }
 
   close(): void {
@@ -99,9 +137,9 @@ export class DomainSockets {
     });
     const open: OpenSocket = { wanted, socket, bound: false };
     this.#open.set(key, open);
-    socket.on("message", (datagram, from) => this.#options.onDatagram(datagram, from.address, domainId));
+    socket.on("message", (datagram, from) => this.#hear(datagram, from.address, wanted));
     socket.on("error", (error) => {
-      this.#problems.set(key, `cannot listen at ${bind} port ${port} (${codeOf(error) || error.message})`);
+      if (!wanted.isExtra) this.#problems.set(key, whyNot(wanted, error));
       this.#close(key, open);
     });
     socket.bind({ port, address: bind, exclusive: true }, () => {
@@ -109,7 +147,11 @@ export class DomainSockets {
       this.#problems.delete(key);
       socket.setRecvBufferSize(BUFFER_OCTETS);
       socket.setSendBufferSize(BUFFER_OCTETS);
-      if (wanted.sends) this.#senders.set(`${domainId} ${family}`, socket);
+      if (wanted.sends) {
+        const senders = this.#senders.get(`${domainId} ${family}`) ?? new Map();
+        this.#senders.set(`${domainId} ${family}`, senders.set(bind, socket));
+        this.#chosen.clear();
+      }
       this.#join(open);
     });
   }
@@ -136,18 +178,19 @@ export class DomainSockets {
     }
   }
 
-  #close(key: string, { socket, wanted: { domainId, family } }: OpenSocket): void {
+  #close(key: string, { socket, wanted: { bind, domainId, family } }: OpenSocket): void {
     if (!this.#open.delete(key)) return;
-    const sender = `${domainId} ${family}`;
-    if (this.#senders.get(sender) === socket) {
-      const other = [...this.#open.values()].find(
-        ({ wanted, bound }) => bound && wanted.sends && `${wanted.domainId} ${wanted.family}` === sender,
-      );
-      if (other === undefined) this.#senders.delete(sender);
-      else this.#senders.set(sender, other.socket);
-    }
+    const senders = this.#senders.get(`${domainId} ${family}`);
+    if (senders?.get(bind) === socket) senders.delete(bind);
+    this.#chosen.clear();
     socket.close();
   }
+}
+
+function whyNot({ bind, port }: WantedSocket, error: Error): string {
+  const code = codeOf(error);
+  if (code !== "EADDRNOTAVAIL") return `cannot listen at ${bind} port ${port} (${code || error.message})`;
+  return `spec.listenAddresses: the relay has no address ${bind}; name addresses of its own, or none to listen at all`;
 }
 
 /** Undefined: it is a member, now or since before. */

@@ -1,5 +1,5 @@
 import { portsOf, SPDP_MULTICAST_IPV4 } from "rtps-wire";
-import { FAMILIES, type Family, familyOf, type Ip } from "#shared/net/ip.ts";
+import { type Cidr, FAMILIES, type Family, familyOf, type Ip } from "#shared/net/ip.ts";
 import type { LocalInterface } from "../network-interfaces.ts";
 
 /** One socket: where it is bound, and the multicast groups that it joins. */
@@ -12,6 +12,8 @@ export interface WantedSocket {
   readonly port: number;
   /** A socket that is bound to a group hears that group alone, and does not send. */
   readonly sends: boolean;
+  /** Beside one at the wildcard address, which hears all: nothing is missed without it. */
+  readonly isExtra: boolean;
   readonly groups: readonly Membership[];
 }
 
@@ -29,6 +31,16 @@ export interface SocketsSpec {
   readonly multicastInterfaces: readonly LocalInterface[];
   /** Families of which the relay has addresses. */
   readonly families: ReadonlySet<Family>;
+  /** Addresses of the relay that it may have to speak from ({@link chooseVoice}). */
+  readonly ownAddresses: readonly OwnAddress[];
+}
+
+/** An address of the relay on a network, or a VIP. */
+export interface OwnAddress {
+  readonly address: Ip;
+  readonly prefix: Cidr;
+  /** Of the loopback: behind a Gateway in DSR mode it is every relay's. */
+  readonly isVip: boolean;
 }
 
 /**
@@ -40,7 +52,7 @@ const GROUPS: Readonly<Record<Family, readonly string[]>> = {
   6: ["ff02::ffff:efff:1", "ff1e::ffff:efff:1"],
 };
 
-const WILDCARD: Readonly<Record<Family, string>> = { 4: "0.0.0.0", 6: "::" };
+export const WILDCARD: Readonly<Record<Family, string>> = { 4: "0.0.0.0", 6: "::" };
 
 function memberships(family: Family, interfaces: readonly LocalInterface[]): readonly Membership[] {
   return interfaces.flatMap(({ name, addresses }) => {
@@ -51,35 +63,40 @@ function memberships(family: Family, interfaces: readonly LocalInterface[]): rea
 }
 
 /**
- * The sockets of all domains: one for each domain and family, where it listens everywhere; else one for each address,
- * and one for each group.
+ * The sockets of all domains. Where it listens everywhere: one for each domain and family, and one for each address that
+ * it may have to speak from. Else one for each address, and one for each group.
  */
 export function planSockets(spec: SocketsSpec): readonly WantedSocket[] {
   return [...spec.domains].flatMap((domainId) => FAMILIES.flatMap((family) => familySockets(spec, domainId, family)));
 }
 
 function familySockets(spec: SocketsSpec, domainId: number, family: Family): readonly WantedSocket[] {
-  const { listenAddresses, multicastInterfaces, families } = spec;
+  const { listenAddresses, multicastInterfaces, families, ownAddresses } = spec;
   if (!families.has(family)) return [];
   const port = portsOf(domainId).metatrafficMulticast;
   const joined = memberships(family, multicastInterfaces);
-  const socket = (bind: string, sends: boolean, groups: readonly Membership[]): WantedSocket => ({
-    key: `${bind} ${port}`,
-    domainId,
-    family,
-    bind,
-    port,
-    sends,
-    groups,
-  });
-  if (listenAddresses.length === 0) return [socket(WILDCARD[family], true, joined)];
+  const socket = (
+    bind: string,
+    groups: readonly Membership[],
+    { sends = true, isExtra = false } = {},
+  ): WantedSocket => ({ key: `${bind} ${port}`, domainId, family, bind, port, sends, isExtra, groups });
+  if (listenAddresses.length === 0) {
+    const extra = ownAddresses.filter(({ address }) => familyOf(address) === family && !isLinkLocal(address));
+    const voices = extra.map(({ address }) => socket(address, [], { isExtra: true }));
+    return [socket(WILDCARD[family], joined), ...voices];
+  }
   const own = listenAddresses.filter((address) => familyOf(address) === family);
   const groups = [...new Set(joined.map(({ group }) => group))].map((group) =>
     socket(
       group,
-      false,
       joined.filter((membership) => membership.group === group),
+      { sends: false },
     ),
   );
-  return [...own.map((address) => socket(address, true, [])), ...groups];
+  return [...own.map((address) => socket(address, [])), ...groups];
+}
+
+/** Sockets at such an address need to know the link as well, and say nothing that the one at the wildcard would not. */
+function isLinkLocal(address: Ip): boolean {
+  return /^fe[89ab]/.test(address);
 }

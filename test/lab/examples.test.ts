@@ -6,10 +6,10 @@ import { eventually, finished, LabCommand, machine } from "./bare-lab.ts";
 
 const CAUSEWAY = fileURLToPath(new URL("../../bin/causeway", import.meta.url));
 const LABS = new URL("../../examples/lab/", import.meta.url);
-/** Those with a Gateway: the others have no VIP to ask. */
+/** Those with a Gateway and an echo service behind it: the others have nobody to ask. */
 const EXAMPLES = readdirSync(LABS)
   .filter((name) => name !== "README.md")
-  .filter((name) => readFileSync(new URL(`${name}/topology.yaml`, LABS), "utf8").includes("role: gateway"));
+  .filter((name) => /role: gateway[^]*echo: /.test(readFileSync(new URL(`${name}/topology.yaml`, LABS), "utf8")));
 
 const command = new LabCommand();
 afterAll(() => command.remove());

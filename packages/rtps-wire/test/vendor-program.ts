@@ -17,14 +17,19 @@ export function compileVendorPrograms(folder: string): { readonly cyclone: strin
   return { cyclone, fast };
 }
 
-/** A vendor's program in a network namespace, and the lines that it has printed. */
+/** A vendor's program in a network namespace, or behind a command that enters one, and the lines that it has printed. */
 export class VendorProgram implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly lines: string[] = [];
   #changed = Promise.withResolvers<void>();
 
-  constructor(namespace: string, command: readonly string[], environment: Readonly<Record<string, string>> = {}) {
-    this.#child = spawn("ip", ["netns", "exec", namespace, ...command], {
+  constructor(
+    where: string | readonly string[],
+    command: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
+  ) {
+    const enter = typeof where === "string" ? ["ip", "netns", "exec", where] : where;
+    this.#child = spawn("env", [...enter, ...command], {
       stdio: ["ignore", "pipe", "inherit"],
       env: { ...process.env, ...environment, WATCH: "1" },
     });

@@ -1,7 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { VENDORS_FOLDER, VendorProgram } from "../../../packages/rtps-wire/test/vendor-program.ts";
-import type { DdsPod } from "./dds-network.ts";
 
 /*
  * Participants of real vendors in pods. RTI Connext takes part where CONNEXT_FOLDER names a folder in which the npm package
@@ -45,11 +44,16 @@ function cycloneUri({ peer, tag = "", family = 4 }: ParticipantOptions, domainId
   return `<CycloneDDS><Domain><General>${general}</General><Discovery>${discovery}</Discovery></Domain></CycloneDDS>`;
 }
 
+/** Where a participant runs: a network namespace, or a command that enters one. */
+export interface VendorPlace {
+  readonly namespace: string | readonly string[];
+}
+
 /** Starts a participant; it lives for a minute, or until it is disposed of. */
 export function participant(
   programs: Programs,
   vendor: Vendor,
-  pod: DdsPod,
+  pod: VendorPlace,
   options: ParticipantOptions = {},
 ): VendorProgram {
   const { domainId = 0, family = 4, peer, role = "sub" } = options;
