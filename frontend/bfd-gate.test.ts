@@ -7,37 +7,16 @@ import type { DesiredPeer, DesiredState } from "./desired-state.ts";
 import { peerStates } from "./peer-state.ts";
 import { rawReadiness } from "./readiness.ts";
 import { desiredRoutes } from "./return-routes.ts";
+import { session } from "./routers.fixture.ts";
 import { wantedSpeaker } from "./speaker-plan.ts";
 
 const ROUTER = ip("192.0.2.1");
 const FIXED = ip("192.0.2.2");
 const OWN = ip("192.0.2.10");
 const bfd = { intervalMs: 100, multiplier: 3 };
+const router = session("192.0.2.1");
 const peers: readonly DesiredPeer[] = [
-  {
-    type: "session",
-    name: "router",
-    interface: "ext",
-    session: {
-      address: ROUTER,
-      port: 179,
-      asn: 64512,
-      localAsn: 64513,
-      localAddress: OWN,
-      families: [4],
-      ttlSecurity: false,
-      multihopTtl: 0,
-      holdTimeSeconds: 9,
-      keepaliveSeconds: 3,
-      connectRetrySeconds: 1,
-      maxPrefixes: 10,
-      bfd,
-    },
-    policy: {
-      import: [{ prefix: cidr("0.0.0.0/0"), minLength: 0, maxLength: 0 }],
-      export: { communities: [], largeCommunities: [], prepend: 0 },
-    },
-  },
+  { ...router, name: "router", session: { ...router.session, bfd } },
   { type: "static", name: "fixed", address: FIXED, families: [4], interface: "ext", localAddress: OWN, bfd },
 ];
 const desired: DesiredState = { peers, paths: [], readyFamilies: [4], global: undefined };

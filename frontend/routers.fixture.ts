@@ -1,9 +1,9 @@
 import { cidr, ip } from "#shared/net/ip.ts";
 import type { LearnedPath } from "./bgp-speaker.ts";
-import type { DesiredState } from "./desired-state.ts";
+import type { DesiredPeer, DesiredState } from "./desired-state.ts";
 
 /** A router with a session that may announce a default route. */
-export const session = (address: string): DesiredState["peers"][number] => ({
+export const session = (address: string): Extract<DesiredPeer, { type: "session" }> => ({
   type: "session",
   name: address,
   interface: "ext",

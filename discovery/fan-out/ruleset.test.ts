@@ -27,7 +27,9 @@ const intent = (...copies: PlannedCopy[]): FanOutIntent => ({
   leaseMs: 1000,
 });
 const textOf = (...copies: PlannedCopy[]): string =>
-  plan([{ table: ruleset(intent(...copies)), listed: undefined }]).join("");
+  plan([{ table: ruleset(intent(...copies)), listed: undefined }])
+    .map(({ text }) => text)
+    .join("");
 const rulesOf = (text: string, prefix: string): string[] =>
   [...text.matchAll(new RegExp(`add rule netdev causeway-fan-out ${prefix}-[0-9a-f]+ (.*)`, "g"))].map(
     ([, rule = ""]) => rule,
@@ -80,7 +82,9 @@ it("names of interfaces that nft takes for more than names are never its words",
       table: ruleset({ networks: [strange, network(3)], copies: [copy(1, 3), copy(3, 1)], leaseMs: 1000 }),
       listed: undefined,
     },
-  ]).join("");
+  ])
+    .map((transaction) => transaction.text)
+    .join("");
   expect(text.replaceAll('"a;b{c"', "")).not.toContain("a;b");
 });
 

@@ -252,7 +252,7 @@ describe("plan", () => {
           const tables = STATES[step] ?? expect.fail("no such state");
           for (const transaction of plan(changes(tables, kernels))) {
             for (const [index, family] of ["netdev", "inet"].entries()) {
-              const own = transaction.split("\n").filter((line) => line.split(" ")[2] === family);
+              const own = transaction.text.split("\n").filter((line) => line.split(" ")[2] === family);
               if (own.length > 0) kernels[index]?.run(own.join("\n"));
             }
           }
@@ -275,7 +275,7 @@ describe("plan", () => {
       }),
     );
     expect(commands).toHaveLength(1);
-    const added = [...(commands[0] ?? "").matchAll(/add element \w+ causeway (lut-[\w-]+) \{ (.*) \}/g)];
+    const added = [...(commands[0]?.text ?? "").matchAll(/add element \w+ causeway (lut-[\w-]+) \{ (.*) \}/g)];
     const changed = after.flatMap(({ luts }, index) =>
       [...luts].map(([name, { slots }]) => {
         const old = before[index]?.luts.get(name)?.slots;
@@ -296,7 +296,7 @@ describe("plan", () => {
     });
     const transactions = plan(tables.map((table) => ({ table, listed: undefined })));
     expect(transactions.length).toBeGreaterThan(5);
-    for (const transaction of transactions) {
+    for (const { text: transaction } of transactions) {
       const count = (pattern: RegExp) => [...transaction.matchAll(pattern)].length;
       const slots = [...transaction.matchAll(/element \w+ causeway lut-[\w-]+ \{ (.*) \}/g)];
       // Netlink bytes: 32 a slot, and a rule of this ruleset takes 200 to 320.

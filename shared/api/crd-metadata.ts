@@ -83,6 +83,10 @@ const DOMAINS: Additions[string] = {
 
 const INTERFACE: Additions[string] = { keywords: { maxLength: 15 } };
 /** Each network has an interface of its own. */
+const BY_NAME: Additions[string] = {
+  keywords: { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"] },
+};
+
 const BY_INTERFACE: Additions[string] = {
   keywords: { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["interface"] },
 };
@@ -289,7 +293,7 @@ export const CRD_METADATA: Readonly<
         ],
       },
       "spec.import.prefixes[]": PREFIX,
-      "status.instances": { keywords: { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"] } },
+      "status.instances": BY_NAME,
       "status.instances[].since": { keywords: { format: "date-time" } },
       ...conditionsAt("status.conditions"),
     },
@@ -376,7 +380,7 @@ export const CRD_METADATA: Readonly<
         ],
       },
       ...conditionsAt("status.conditions"),
-      "status.instances": { keywords: { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"] } },
+      "status.instances": BY_NAME,
       "status.instances[].targets[].since": { keywords: { format: "date-time" } },
     },
   },
@@ -420,7 +424,7 @@ export const CRD_METADATA: Readonly<
       "spec.fanOut.groups[]": PREFIX,
       "spec.sisters[]": IP_ADDRESS,
       ...conditionsAt("status.conditions"),
-      "status.instances": { keywords: { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"] } },
+      "status.instances": BY_NAME,
     },
   },
 };

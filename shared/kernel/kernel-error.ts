@@ -27,7 +27,7 @@ export class KernelPermissionError extends KernelError {}
 export class KernelInvalidError extends KernelError {}
 
 const NOT_FOUND = new Set(["ENOENT", "ESRCH", "ENODEV", "ENXIO", "EADDRNOTAVAIL"]);
-const BUSY = new Set(["EINTR", "ENOBUFS", "EAGAIN", "EBUSY", "ENOMEM", "ETIMEDOUT"]);
+const BUSY = new Set(["EINTR", "ENOBUFS", "EAGAIN", "EBUSY", "ENOMEM", "ETIMEDOUT", "ERESTART"]);
 const PERMISSION = new Set(["EPERM", "EACCES", "EROFS"]);
 
 /**
@@ -62,7 +62,11 @@ export function kernelErrorFromCode(
   return new KernelInvalidError(object, code, explanation || "the kernel refused it", options);
 }
 
-/** "ENOENT" for 2; a number the C library does not know is printed as it is. */
+/** The kernel's own (linux/errno.h, asm-generic/errno.h), as far as it lets them out: libuv does not know it. */
+const ERESTART = 85;
+
+/** "ENOENT" for 2; a number that nobody knows is printed as it is. */
 function errnoName(errno: number): string {
+  if (errno === ERESTART) return "ERESTART";
   return errno > 0 && errno < 4096 ? getSystemErrorName(-errno) : `errno ${errno}`;
 }

@@ -178,6 +178,40 @@ export class NetlinkSocket {
     return index;
   }
 
+  /**
+   * Messages that the kernel takes all together or not at all, as netfilter's do between a message that begins a batch and
+   * one that ends it: first and last of these.
+   * @returns the kernel's first error; undefined when all was done.
+   */
+  batch(object: string, messages: readonly Omit<NetlinkRequest, "describe">[]): KernelError | undefined {
+    const writer = this.#writer;
+    writer.reset();
+    let first = 0;
+    let asked = 0;
+    for (const [index, { type, flags, write }] of messages.entries()) {
+      // The end is not answered; who asks for an answer before it gets it after it.
+      const isLast = index === messages.length - 2;
+      const sequence = this.#nextSequence();
+      if (index === 0) first = sequence;
+      if (isLast) asked = sequence;
+      writer.startMessage(type, flags | NLM_F_REQUEST | (isLast ? NLM_F_ACK : 0), sequence);
+      write(writer);
+      writer.endMessage();
+    }
+    const describe = (): string => object;
+    this.#send(describe);
+    let failure: KernelError | undefined;
+    this.#receiveUntil(describe, (message) => {
+      const ours = (message.sequence - first) >>> 0 <= messages.length;
+      if (message.type !== NLMSG_ERROR || !ours) return false;
+      const error = answer(message, describe);
+      failure ??= error;
+      // A batch that is refused as a whole is answered at its beginning, and may be so alone.
+      return message.sequence === asked || (message.sequence === first && error !== undefined);
+    });
+    return failure;
+  }
+
   /** A request that is answered with one object, such as a route lookup. */
   query<T>(request: NetlinkRequest, parse: (message: NetlinkMessage) => T): T {
     const sequence = this.#start(request, NLM_F_REQUEST);

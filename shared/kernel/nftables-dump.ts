@@ -11,7 +11,8 @@ const NFNL_SUBSYS_NFTABLES = 10 << 8;
 const NFT_MSG_GETSETELEM = NFNL_SUBSYS_NFTABLES | 13;
 const NFT_MSG_GETOBJ = NFNL_SUBSYS_NFTABLES | 19;
 const NFGENMSG_BYTES = 4;
-const NFPROTO = { inet: 1, netdev: 5 } as const;
+/** Family numbers of tables. */
+export const NFPROTO = { inet: 1, netdev: 5 } as const;
 const NFT_OBJECT_COUNTER = 1;
 const OBJ = { table: 1, name: 2, type: 3, data: 4 } as const;
 const COUNTER = { bytes: 1, packets: 2 } as const;

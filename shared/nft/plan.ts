@@ -1,8 +1,43 @@
+import { isVerdict, type MapChange, type MapElement } from "#shared/kernel/nftables-elements.ts";
 import { SLOT, slotKey } from "./slot-key.ts";
 import type { ListedTable, TableState } from "./table-state.ts";
 
-/** nftables transactions in text, to be run in order; each is atomic. Empty when nothing differs. */
-export type Plan = readonly string[];
+/** One nftables transaction. */
+export class Transaction {
+  readonly #commands: Command[] = [];
+
+  add(commands: readonly Command[]): void {
+    this.#commands.push(...commands);
+  }
+
+  /** In nft's words. */
+  get text(): string {
+    return this.#commands.map((command) => `${typeof command === "string" ? command : command.text()}\n`).join("");
+  }
+
+  /** The same, where all that changes are elements with numbers for keys. */
+  get changes(): readonly MapChange[] | undefined {
+    const changes = this.#commands.flatMap((command) => (typeof command === "string" ? [] : [command.change]));
+    return changes.length === this.#commands.length ? changes : undefined;
+  }
+}
+
+/** Key and value of an element, in nft's words. */
+type Pair = readonly [string, string];
+
+/** Begins the declaration of a map from legs to chains. */
+const LEG_MAP = "type mark : verdict;";
+
+function legElement([key, data]: Pair): MapElement {
+  if (!isVerdict(data)) throw new Error(`leg ${key}: ${data} is no verdict`);
+  return { key: Number(key), data };
+}
+
+/** A change of elements is written in nft's words when it has to be. */
+type Command = string | { readonly change: MapChange; readonly text: () => string };
+
+/** Transactions to be run in order; each is atomic. Empty when nothing differs. */
+export type Plan = readonly Transaction[];
 
 /**
  * Netlink bytes that one transaction may take. Without privileges over the machine (a user namespace) a socket's send
@@ -19,36 +54,60 @@ const CHUNK = 500;
  * steps is such that packets meet a working table after every one of them.
  */
 class Steps {
-  readonly #transactions: string[][] = [];
-  #at = "";
+  readonly #transactions: Transaction[] = [];
+  #table: Pick<TableState, "family" | "name"> = { family: "inet", name: "" };
   #left = 0;
 
   /** The table that the next commands are about. */
   begin(table: TableState): void {
-    this.#at = `${table.family} ${table.name}`;
+    this.#table = table;
   }
 
   /** A command's text: verb, kind of object, then name and the rest. */
   command(verb: string, what: string, name = "", rest = ""): string {
-    return [verb, what, this.#at, name, rest].filter((word) => word !== "").join(" ");
+    const { family, name: table } = this.#table;
+    return [verb, what, family, table, name, rest].filter((word) => word !== "").join(" ");
   }
 
-  elements(verb: "add" | "delete", name: string, elements: readonly string[]): string[] {
-    return elements.length === 0 ? [] : [this.command(verb, "element", name, `{ ${elements.join(", ")} }`)];
+  /** Some elements go, others come. */
+  elements(name: string, declaration: string, gone: readonly Pair[], come: readonly Pair[]): Command[] {
+    if (declaration.startsWith(LEG_MAP)) {
+      const numbers = [...gone.map(([key]) => ({ key: Number(key) })), ...come.map(legElement)];
+      return this.numbers(name, numbers, (key) => key);
+    }
+    const commands = [["delete", gone] as const, ["add", come] as const].filter(([, pairs]) => pairs.length > 0);
+    return commands.map(([verb, pairs]) =>
+      this.command(verb, "element", name, `{ ${pairs.map(([key, value]) => entry(key, value)).join(", ")} }`),
+    );
   }
 
-  step(bytes: number, ...commands: readonly string[]): void {
+  /** Elements with numbers for keys, those that go first; `keyWord` is how nft writes a key. */
+  numbers(map: string, elements: readonly MapElement[], keyWord: (key: number) => number): Command[] {
+    if (elements.length === 0) return [];
+    const { family, name: table } = this.#table;
+    const text = (): string => {
+      const gone = elements.flatMap(({ key, data }) => (data === undefined ? [keyWord(key)] : []));
+      const come = elements.flatMap(({ key, data }) => (data === undefined ? [] : [`${keyWord(key)} : ${data}`]));
+      const commands = [["delete", gone] as const, ["add", come] as const].filter(([, list]) => list.length > 0);
+      return commands
+        .map(([verb, list]) => `${verb} element ${family} ${table} ${map} { ${list.join(", ")} }`)
+        .join("\n");
+    };
+    return [{ change: { family, table, map, elements }, text }];
+  }
+
+  step(bytes: number, ...commands: readonly Command[]): void {
     if (commands.length === 0) return;
     if (bytes > this.#left) {
-      this.#transactions.push([]);
+      this.#transactions.push(new Transaction());
       this.#left = TRANSACTION_BYTES;
     }
     this.#left -= bytes;
-    this.#transactions.at(-1)?.push(...commands);
+    this.#transactions.at(-1)?.add(commands);
   }
 
   finish(): Plan {
-    return this.#transactions.map((commands) => `${commands.join("\n")}\n`);
+    return this.#transactions;
   }
 }
 
@@ -76,25 +135,28 @@ function changedSlots(
 
 function planSlots(steps: Steps, name: string, wanted: Uint32Array, actual: Uint32Array | undefined): void {
   for (const part of chunks(changedSlots(wanted, actual))) {
-    const gone = part.filter(({ taken }) => taken).map(({ slot }) => String(slotKey(slot)));
-    const come = part.filter(({ leg }) => leg !== 0).map(({ slot, leg }) => `${slotKey(slot)} : ${leg}`);
-    const bytes = (gone.length + come.length) * BYTES.slot;
-    steps.step(bytes, ...steps.elements("delete", name, gone), ...steps.elements("add", name, come));
+    const gone = part.filter(({ taken }) => taken);
+    const come = part.filter(({ leg }) => leg !== 0);
+    const numbers = [
+      ...gone.map(({ slot }) => ({ key: slot })),
+      ...come.map(({ slot, leg }) => ({ key: slot, data: leg })),
+    ];
+    steps.step(numbers.length * BYTES.slot, ...steps.numbers(name, numbers, slotKey));
   }
 }
 
 interface ElementChange {
-  readonly gone: string[];
-  readonly come: string[];
+  readonly gone: Pair[];
+  readonly come: Pair[];
 }
 
 /** Writes changes of one map; each is whole within one transaction. */
-function writeElements(steps: Steps, name: string, changes: Iterable<ElementChange>): void {
-  let gone: string[] = [];
-  let come: string[] = [];
+function writeElements(steps: Steps, name: string, declaration: string, changes: Iterable<ElementChange>): void {
+  let gone: Pair[] = [];
+  let come: Pair[] = [];
   const flush = (): void => {
     const bytes = (gone.length + come.length) * BYTES.element;
-    steps.step(bytes, ...steps.elements("delete", name, gone), ...steps.elements("add", name, come));
+    steps.step(bytes, ...steps.elements(name, declaration, gone, come));
     [gone, come] = [[], []];
   };
   for (const change of changes) {
@@ -112,7 +174,7 @@ function* exactChanges(
 ): Generator<ElementChange> {
   for (const [key, value] of wanted) {
     const before = actual.get(key);
-    if (before !== value) yield { gone: before === undefined ? [] : [entry(key, before)], come: [entry(key, value)] };
+    if (before !== value) yield { gone: before === undefined ? [] : [[key, before]], come: [[key, value]] };
   }
 }
 
@@ -133,8 +195,8 @@ function* rangeChanges(
     changes.set(group, change);
     return change;
   };
-  for (const [key, value] of actual) if (wanted.get(key) !== value) changeOf(key).gone.push(entry(key, value));
-  for (const [key, value] of wanted) if (actual.get(key) !== value) changeOf(key).come.push(entry(key, value));
+  for (const [key, value] of actual) if (wanted.get(key) !== value) changeOf(key).gone.push([key, value]);
+  for (const [key, value] of wanted) if (actual.get(key) !== value) changeOf(key).come.push([key, value]);
   yield* changes.values();
 }
 
@@ -178,8 +240,7 @@ function planRemovals(steps: Steps, table: TableState, actual: ListedTable): voi
     }
     if (isRanged(wanted.declaration)) continue;
     for (const part of chunks([...elements].filter(([key]) => !wanted.elements.has(key)))) {
-      const gone = part.map(([key, value]) => entry(key, value));
-      steps.step(gone.length * BYTES.element, ...steps.elements("delete", name, gone));
+      steps.step(part.length * BYTES.element, ...steps.elements(name, wanted.declaration, part, []));
     }
   }
   const chains = [...actual.chains.keys()].filter((name) => !table.chains.has(name));
@@ -236,7 +297,7 @@ function planTable(steps: Steps, { table, listed, restore }: TableChange): void 
     if (actual.dynamic.has(name)) continue;
     steps.step(BYTES.object, steps.command("add", kind, name, `{ ${declaration} }`));
     for (const part of chunks(restore?.get(name) ?? [])) {
-      steps.step(part.length * BYTES.element, ...steps.elements("add", name, part));
+      steps.step(part.length * BYTES.element, steps.command("add", "element", name, `{ ${part.join(", ")} }`));
     }
   }
   for (const name of table.counters) {
@@ -256,7 +317,8 @@ function planTable(steps: Steps, { table, listed, restore }: TableChange): void 
   }
   for (const [name, { declaration, elements }] of table.maps) {
     const known = actual.maps.get(name)?.elements ?? new Map();
-    writeElements(steps, name, isRanged(declaration) ? rangeChanges(elements, known) : exactChanges(elements, known));
+    const changes = isRanged(declaration) ? rangeChanges(elements, known) : exactChanges(elements, known);
+    writeElements(steps, name, declaration, changes);
   }
   for (const [name, { slots }] of table.luts) {
     const known = actual.luts.get(name);

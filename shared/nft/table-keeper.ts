@@ -1,6 +1,7 @@
 import { type Nftables, NftError, NftNotFoundError } from "nftables-ts";
 import type { NetlinkSocket } from "#shared/kernel/netlink-socket.ts";
 import { withNetns } from "#shared/kernel/network-namespace.ts";
+import { changeElements } from "#shared/kernel/nftables-elements.ts";
 import { chainFingerprints, type Fingerprints, fingerprintKey } from "#shared/kernel/nftables-fingerprints.ts";
 import { rulesetGeneration } from "#shared/kernel/nftables-generation.ts";
 import type { Log } from "#shared/process/log.ts";
@@ -70,7 +71,7 @@ export class TableKeeper {
    * Brings the tables to the wanted state. On failure nothing of the failed transaction is in force, and the tables are
    * listed anew before the next attempt.
    * @returns the number of transactions.
-   * @throws NftError
+   * @throws NftError, KernelError
    */
   apply(tables: readonly TableState[]): number {
     const { nft, netfilter, netns, restore } = this.#options;
@@ -85,11 +86,16 @@ export class TableKeeper {
       })),
     );
     if (transactions.length > 0) {
-      this.#fingerprints = undefined;
+      // Rules stay where only elements change.
+      if (transactions.some(({ changes }) => changes === undefined)) this.#fingerprints = undefined;
       for (const { family } of tables) this.#known.delete(family);
       // libnftables looks interface names up in the namespace of the caller, not in that of its socket.
       withNetns(netns, () => {
-        for (const transaction of transactions) nft.run(transaction);
+        for (const [index, transaction] of transactions.entries()) {
+          const { changes } = transaction;
+          if (changes === undefined) nft.run(transaction.text);
+          else changeElements(netfilter, (before + index) >>> 0, changes);
+        }
       });
     }
     for (const table of tables) this.#known.set(table.family, asListed(table));

@@ -1,6 +1,9 @@
 import { execFileSync } from "node:child_process";
 import { Nftables } from "nftables-ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type NetlinkSocket, openNetfilter } from "#shared/kernel/netlink-socket.ts";
+import { changeElements } from "#shared/kernel/nftables-elements.ts";
+import { rulesetGeneration } from "#shared/kernel/nftables-generation.ts";
 import { ip } from "#shared/net/ip.ts";
 import { plan } from "#shared/nft/plan.ts";
 import { readTable } from "#shared/nft/read-table.ts";
@@ -84,20 +87,27 @@ const cases: Record<string, ScenarioOptions> = {
 
 describe("the kernel holds what the plan says", () => {
   let nft: Nftables;
+  let netfilter: NetlinkSocket;
   beforeAll(() => {
     for (const name of ["ext0", "svc0"])
       execFileSync("ip", ["link", "add", name, "type", "veth", "peer", "name", `${name}p`]);
     nft = new Nftables();
+    netfilter = openNetfilter();
   });
   afterAll(() => {
     nft.close();
+    netfilter.close();
     for (const name of ["ext0", "svc0"]) execFileSync("ip", ["link", "delete", name]);
   });
 
   const listed = (table: TableState): ListedTable =>
     readTable({ nftables: nft.list({ table: { family: table.family, name: table.name } }) });
   const apply = (table: TableState, actual: ListedTable | undefined): void => {
-    for (const transaction of plan([{ table, listed: actual }])) nft.run(transaction);
+    for (const transaction of plan([{ table, listed: actual }])) {
+      const { changes } = transaction;
+      if (changes === undefined) nft.run(transaction.text);
+      else changeElements(netfilter, rulesetGeneration(netfilter), changes);
+    }
   };
 
   it.each(Object.entries(cases))("%s: applied from nothing, listed, and nothing is left to do", async (_, options) => {
@@ -160,7 +170,7 @@ describe("the kernel holds what the plan says", () => {
     const store = scenario({ targets: 3 });
     const before = fastPath(await intentOf(store), environment);
     const after = fastPath(await intentOf(scenario({ targets: 4 })), environment);
-    const [text = ""] = plan([{ table: after, listed: asListed(before) }]);
+    const [{ text } = { text: "" }] = plan([{ table: after, listed: asListed(before) }]);
     const verbs = text
       .trim()
       .split("\n")
