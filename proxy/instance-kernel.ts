@@ -99,7 +99,7 @@ export class InstanceKernel {
       netns,
       log,
       interfaces: () => new Set((this.#network ?? this.#readNetwork()).links.map((link) => link.name)),
-      restore: () => this.kept.elements,
+      restore: (map) => this.kept.elements(map),
     });
   }
 

@@ -1,7 +1,7 @@
 import type { Intent, LegId } from "#shared/resolve/intent-types.ts";
 import { KEPT_FULL } from "../nft/counters.ts";
 import type { FlowsInForce } from "../nft/read-flows.ts";
-import { isLearning } from "./flow-moves.ts";
+import { endsWith, isLearning } from "./flow-moves.ts";
 import { type Histories, type NextMoves, nextMoves } from "./moves.ts";
 import { recoverHistories } from "./recover.ts";
 
@@ -39,6 +39,8 @@ export class FlowKeeper {
   readonly #nowMs: () => number;
   #histories: Histories | undefined;
   #kept = NOTHING_KEPT;
+  /** What was found by the last look, until it is reckoned with. */
+  #found: ReadonlySet<LegId> | undefined;
   #lookedMs = Number.NEGATIVE_INFINITY;
   #pauseMs = LOOK_MS;
   /** Packets that found no room for their flow, and when that was last seen to grow. */
@@ -79,37 +81,47 @@ export class FlowKeeper {
       this.#histories = found === undefined ? new Map() : recoverHistories(intent, found, nowMs, windowMs);
       this.#active = [...this.#histories.values()].some(({ moved }) => Object.keys(moved).length > 0);
     }
-    const kept = this.#look(intent, nowMs);
+    const kept = this.#found;
+    this.#found = undefined;
     if (kept !== undefined || nowMs >= this.#endMs) this.#countRefused(nowMs);
     const refused = this.#refusedMs === undefined ? {} : { refusedMs: this.#refusedMs };
     return nextMoves(this.#histories, intent, { nowMs, windowMs, ...refused, ...(kept && { kept }) });
   }
 
-  /** @returns after how many milliseconds there is something to do; undefined when nothing is. */
-  applied(next: NextMoves): number | undefined {
+  /**
+   * Looks which flows are kept, when it is time to: not before a change, which would wait for it.
+   * @returns after how many milliseconds there is something to do; undefined when nothing is.
+   */
+  applied(next: NextMoves, intent: Intent): number | undefined {
     this.#histories = next.histories;
     this.#active = next.moves.size > 0;
     if (!this.#active) {
       if (this.#kept.size > 0) this.#kernel.kept.forget();
       this.#kept = NOTHING_KEPT;
+      this.#found = undefined;
       this.#refused = undefined;
       this.#refusedMs = undefined;
       return undefined;
     }
     this.#refused ??= this.#kernel.counters().get(KEPT_FULL)?.packets ?? 0;
     this.#endMs = next.endMs ?? Number.POSITIVE_INFINITY;
+    const kept = this.#look(intent);
+    if (kept !== undefined && [...new Set(next.histories.values())].some((history) => endsWith(history, kept)))
+      return 0;
     const nowMs = this.#nowMs();
     const lookMs = Math.max(0, this.#lookedMs + this.#pauseMs - nowMs);
     return next.endMs === undefined ? lookMs : Math.min(lookMs, Math.max(0, next.endMs - nowMs));
   }
 
   /** @returns legs that flows are kept at, where it was looked now. */
-  #look(intent: Intent, nowMs: number): ReadonlySet<LegId> | undefined {
-    if (!this.#active || nowMs < this.#lookedMs + this.#pauseMs) return undefined;
+  #look(intent: Intent): ReadonlySet<LegId> | undefined {
+    const nowMs = this.#nowMs();
+    if (nowMs < this.#lookedMs + this.#pauseMs) return undefined;
     this.#kept = this.#kernel.kept.look(intent);
     this.#lookedMs = this.#nowMs();
     this.#pauseMs = Math.max(LOOK_MS, (this.#lookedMs - nowMs) / LOOK_SHARE);
-    return new Set(this.#kept.keys());
+    this.#found = new Set(this.#kept.keys());
+    return this.#found;
   }
 
   #countRefused(nowMs: number): void {

@@ -110,7 +110,7 @@ function nextSlots(
   if (known === undefined && before === owners) return undefined;
   const origins = new Set(known?.origins);
   const { kept } = context;
-  const ended = kept !== undefined && ![...origins].some((leg) => kept.has(leg));
+  const ended = kept !== undefined && isForgotten(origins, kept);
   const learnedBy = (context.refusedMs ?? Number.NEGATIVE_INFINITY) + windowMs;
   if (known !== undefined && before === owners) {
     const { learning, endMs, settled } = known.due;
@@ -145,6 +145,17 @@ function nextSlots(
   return different || known === undefined ? movedSlots({ legs, until, origins }) : known;
 }
 
+const isForgotten = (origins: ReadonlySet<LegId>, kept: ReadonlySet<LegId>): boolean =>
+  ![...origins].some((leg) => kept.has(leg));
+
+/** Whether exceptions end with these legs as all that keep flows. */
+export function endsWith(history: History, kept: ReadonlySet<LegId>): boolean {
+  return CLASSES.some((flowClass) => {
+    const moved = history.moved[flowClass];
+    return moved?.due.settled === true && isForgotten(moved.origins, kept);
+  });
+}
+
 /** When the next learning ends; undefined when none is under way. */
 export function nextEndMs(history: History, { windowMs, refusedMs }: Omit<MoveContext, "serving">): number | undefined {
   const ends = CLASSES.flatMap((flowClass) => {
@@ -153,9 +164,4 @@ export function nextEndMs(history: History, { windowMs, refusedMs }: Omit<MoveCo
     return [Math.max(due.endMs, (refusedMs ?? Number.NEGATIVE_INFINITY) + windowMs[flowClass])];
   });
   return ends.length === 0 ? undefined : Math.min(...ends);
-}
-
-/** Whether flows may be kept that are to be looked for before an exception can end. */
-export function hasSettled(history: History): boolean {
-  return CLASSES.some((flowClass) => history.moved[flowClass]?.due.settled ?? false);
 }

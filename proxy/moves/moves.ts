@@ -3,7 +3,6 @@ import type { Flow, Intent, Leg } from "#shared/resolve/intent-types.ts";
 import {
   type FlowClass,
   type History,
-  hasSettled,
   type MoveContext,
   nextEndMs,
   nextHistory,
@@ -61,8 +60,6 @@ export interface NextMoves {
   readonly moves: Moves;
   /** When an exception may end; undefined when time alone ends none. */
   readonly endMs: number | undefined;
-  /** Whether it is to be looked which flows are still kept. */
-  readonly settled: boolean;
 }
 
 /**
@@ -72,7 +69,7 @@ export interface NextMoves {
  */
 export function nextMoves(before: Histories, intent: Intent, context: Omit<MoveContext, "serving">): NextMoves {
   const histories = new Map<string, History>();
-  if (intent.flowKeeping.mode === "Off") return { histories, moves: NO_MOVES, endMs: undefined, settled: false };
+  if (intent.flowKeeping.mode === "Off") return { histories, moves: NO_MOVES, endMs: undefined };
   const steps = new Steps(intent, context);
   const users = new Map<History, Flow[]>();
   for (const flow of intent.flows) {
@@ -100,7 +97,6 @@ export function nextMoves(before: Histories, intent: Intent, context: Omit<MoveC
     histories,
     moves,
     endMs: ends.length === 0 ? undefined : ends.reduce((a, b) => Math.min(a, b)),
-    settled: [...users.keys()].some(hasSettled),
   };
 }
 

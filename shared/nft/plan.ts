@@ -256,8 +256,8 @@ function planRemovals(steps: Steps, table: TableState, actual: ListedTable): voi
 export interface TableChange {
   readonly table: TableState;
   readonly listed: ListedTable | undefined;
-  /** Elements for maps whose elements packets make, should such a map be made anew: they are there before any packet. */
-  readonly restore?: ReadonlyMap<string, readonly string[]>;
+  /** Elements for a map whose elements packets make, when it is made anew: they are there before any packet. */
+  readonly restore?: (map: string) => readonly string[];
 }
 
 const NOTHING: ListedTable = {
@@ -296,7 +296,7 @@ function planTable(steps: Steps, { table, listed, restore }: TableChange): void 
   for (const [name, { kind, declaration }] of table.dynamic) {
     if (actual.dynamic.has(name)) continue;
     steps.step(BYTES.object, steps.command("add", kind, name, `{ ${declaration} }`));
-    for (const part of chunks(restore?.get(name) ?? [])) {
+    for (const part of chunks(restore?.(name) ?? [])) {
       steps.step(part.length * BYTES.element, steps.command("add", "element", name, `{ ${part.join(", ")} }`));
     }
   }

@@ -19,8 +19,8 @@ export interface TableKeeperOptions {
   readonly log: Log;
   /** Names of the interfaces that are there: rules that hand packets to others are made anew. */
   readonly interfaces: () => ReadonlySet<string>;
-  /** Elements for maps whose elements packets make, should such a map be made anew: as they are when it is. */
-  readonly restore?: () => ReadonlyMap<string, readonly string[]>;
+  /** Elements for a map whose elements packets make, when it is made anew. */
+  readonly restore?: (map: string) => readonly string[];
 }
 
 /**
@@ -82,7 +82,7 @@ export class TableKeeper {
       tables.map((table) => ({
         table,
         listed: this.#known.has(table.family) ? this.#known.get(table.family) : this.#list(table, isChanged),
-        ...(restore === undefined ? {} : { restore: restore() }),
+        ...(restore && { restore }),
       })),
     );
     if (transactions.length > 0) {

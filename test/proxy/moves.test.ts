@@ -92,7 +92,7 @@ describe("flows and changes of targets", () => {
     const next = keeper.next(intent);
     bed.program(intent, next.moves);
     last = { intent, moves: next.moves };
-    return keeper.applied(next);
+    return keeper.applied(next, intent);
   }
 
   function client(...args: string[]): Background {
@@ -294,7 +294,7 @@ describe("flows and changes of targets", () => {
     const gone = await intentOf(scenario({ targetsOf: () => [2, 3, 4] }), cache);
     const next = keeper.next(gone);
     bed.program(gone, next.moves);
-    keeper.applied(next);
+    keeper.applied(next, gone);
     await rounds();
     const broken = (await reports(held)).flatMap((report) => report.broken ?? []);
     expect(broken.length).toBeGreaterThan(HELD / 3);
@@ -329,7 +329,7 @@ describe("flows and changes of targets", () => {
       const resolved = await intentOf(scenario({ targetsOf: () => [2, 3, 4], ...left }), cache);
       const next = keeper.next(resolved);
       bed.program(resolved, next.moves);
-      keeper.applied(next);
+      keeper.applied(next, resolved);
       const resent = (): number =>
         Number(/^Tcp:(?: -?\d+){11} (\d+)/m.exec(bed.exec("c", "cat /proc/net/snmp"))?.[1] ?? expect.fail("no count"));
       const before = resent();
