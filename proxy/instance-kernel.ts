@@ -16,14 +16,15 @@ import { lookupRoute } from "#shared/kernel/route-lookup.ts";
 import { applyRoutes, type CanonicalRoute, canonicalRoute, listRoutes, routeText } from "#shared/kernel/routes.ts";
 import { applyRules, deleteRule, listRules, type Rule, ruleText } from "#shared/kernel/rules.ts";
 import {
-  type Cidr,
-  cidrContains,
+  cidrSpan,
   FAMILIES,
   type Family,
   familyOf,
   type Ip,
+  type IpRange,
   parseCidr,
   parseIp,
+  rangeContains,
 } from "#shared/net/ip.ts";
 import { TableKeeper } from "#shared/nft/table-keeper.ts";
 import type { TableState } from "#shared/nft/table-state.ts";
@@ -57,7 +58,7 @@ export interface Observation {
 interface NetworkState {
   readonly links: readonly Link[];
   readonly byIndex: ReadonlyMap<number, string>;
-  readonly connected: readonly { readonly device: string; readonly prefix: Cidr; readonly own: Ip | undefined }[];
+  readonly connected: readonly { readonly device: string; readonly range: IpRange; readonly own: Ip | undefined }[];
   readonly addresses: ReadonlySet<string>;
   readonly returnVia: Environment["returnVia"];
   readonly settled: Set<string>;
@@ -197,7 +198,7 @@ export class InstanceKernel {
       for (const family of FAMILIES) {
         const address = leg.addresses[family];
         if (address === undefined) continue;
-        if (connected.some(({ device, prefix }) => device === leg.interface && cidrContains(prefix, address))) continue;
+        if (connected.some(({ device, range }) => device === leg.interface && rangeContains(range, address))) continue;
         const problem = this.#offLink(intent, leg.interface, address, byIndex, nextHops);
         if (problem !== undefined) unreachable.set(address, problem);
       }
@@ -225,7 +226,7 @@ export class InstanceKernel {
       const prefix = parseCidr(`${address}/${prefixLength}`);
       const device = names.get(ifindex);
       const own = scope === "link" ? undefined : parseIp(address);
-      return prefix === undefined || device === undefined ? [] : [{ device, prefix, own }];
+      return prefix === undefined || device === undefined ? [] : [{ device, range: cidrSpan(prefix), own }];
     });
   }
 

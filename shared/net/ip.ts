@@ -125,7 +125,7 @@ export function parseIpRange(text: string): IpRange | undefined {
   return familyOf(to) === family && first <= last ? { family, first, last } : undefined;
 }
 
-function rangeContains(range: IpRange, address: Ip): boolean {
+export function rangeContains(range: IpRange, address: Ip): boolean {
   if (familyOf(address) !== range.family) return false;
   const value = ipToBigInt(address);
   return value >= range.first && value <= range.last;

@@ -3,7 +3,7 @@ import { SLOT, slotKey } from "./slot-key.ts";
 import type { ListedTable, TableState } from "./table-state.ts";
 
 /** One nftables transaction. */
-export class Transaction {
+class Transaction {
   readonly #commands: Command[] = [];
 
   add(commands: readonly Command[]): void {
