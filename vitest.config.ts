@@ -18,6 +18,8 @@ export default defineConfig({
             "{cli,controller,discovery,frontend,lab,node,proxy,shared,scripts}/**/*.test.ts",
             "packages/*/src/**/*.test.ts",
           ],
+          // No module holds state, so files can share them: loading them anew took more than the tests.
+          isolate: false,
           testTimeout: 20_000,
         },
       },
