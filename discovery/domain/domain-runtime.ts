@@ -76,7 +76,7 @@ export class DomainRuntime {
     });
     const edge = {
       send: (message: Uint8Array, to: { readonly address: string; readonly port: number }, domainId: number): void => {
-        this.#sockets.send(domainId, to.address.includes(":") ? 6 : 4, message, to);
+        this.#sockets.queue(domainId, to.address.includes(":") ? 6 : 4, message, to);
       },
       sendToSister: (message: Uint8Array, address: string, domainId: number): void => {
         const port = portsOf(domainId).metatrafficMulticast;
@@ -127,6 +127,7 @@ export class DomainRuntime {
   /** Sends a message to a participant, at each of its endpoints that may be sent to, from the domain's port. */
   send(participant: Participant, message: Uint8Array): void {
     this.#relay.send(participant, message);
+    this.#sockets.flush();
   }
 
   /** Above all that the participant has sent: for a message in its name that all peers believe. */
@@ -237,6 +238,7 @@ export class DomainRuntime {
     if (this.#isClosed) return;
     const nowMs = this.#options.nowMs();
     const inMs = this.#relay.advance(nowMs);
+    this.#sockets.flush();
     if (inMs === 0) {
       this.#advanceSoon();
       return;

@@ -1,7 +1,11 @@
-import { createSocket, type Socket } from "node:dgram";
+import type { Socket } from "node:dgram";
+import { DatagramBatch, type OutgoingDatagram } from "#shared/kernel/datagram-batch.ts";
+import { KernelError } from "#shared/kernel/kernel-error.ts";
+import { socketAddress } from "#shared/kernel/socket-address.ts";
 import { type Family, parseIp } from "#shared/net/ip.ts";
 import type { Endpoint } from "../domain/participant.ts";
 import { chooseVoice } from "./choose-voice.ts";
+import { openSocket } from "./open-socket.ts";
 import { type Membership, type OwnAddress, planSockets, type SocketsSpec, type WantedSocket } from "./plan-sockets.ts";
 
 export interface DomainSocketsOptions {
@@ -12,7 +16,17 @@ export interface DomainSocketsOptions {
 interface OpenSocket {
   wanted: WantedSocket;
   readonly socket: Socket;
-  bound: boolean;
+}
+
+interface Queued extends OutgoingDatagram {
+  readonly endpoint: Endpoint;
+}
+
+/** A socket that datagrams leave by. */
+interface Sender {
+  readonly socket: Socket;
+  readonly batch: DatagramBatch<Queued>;
+  queued: Queued[];
 }
 
 /** Hundreds of participants announce themselves at once; the kernel gives as much of it as net.core.rmem_max allows. */
@@ -20,6 +34,9 @@ const BUFFER_OCTETS = 4 * 1024 * 1024;
 
 /** Addresses of participants of which is known where they are heard; the one that came first goes when there are more. */
 const MOST_HEARD = 10_000;
+
+/** Places that datagrams go to, as the kernel takes them. */
+const MOST_PLACES = 10_000;
 
 const codeOf = (error: unknown): string =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
@@ -31,11 +48,14 @@ export class DomainSockets {
   /** What cannot be opened or joined, by what. */
   readonly #problems = new Map<string, string>();
   /** By domain and family: the sockets that may send, by their address. */
-  readonly #senders = new Map<string, Map<string, Socket>>();
+  readonly #senders = new Map<string, Map<string, Sender>>();
   /** By domain and who spoke: at which of our addresses. */
   readonly #heardAt = new Map<string, string>();
   /** By domain and destination; forgotten with every change of what it follows from. */
-  readonly #chosen = new Map<string, Socket | undefined>();
+  readonly #chosen = new Map<string, Sender | undefined>();
+  readonly #places = new Map<string, Uint8Array>();
+  /** Those with something to send. */
+  readonly #busy = new Set<Sender>();
   #own: readonly OwnAddress[] = [];
   #wanted: ReadonlySet<string> = new Set();
   #sendFailures = 0;
@@ -46,7 +66,7 @@ export class DomainSockets {
 
   /** Sockets that listen. */
   get count(): number {
-    return [...this.#open.values()].filter(({ bound, wanted }) => bound && !wanted.isExtra).length;
+    return [...this.#open.values()].filter(({ wanted }) => !wanted.isExtra).length;
   }
 
   /** Whether every socket that is wanted is open. */
@@ -68,6 +88,8 @@ export class DomainSockets {
     this.#wanted = new Set([...wanted.values()].flatMap(({ isExtra, key }) => (isExtra ? [] : [key])));
     this.#own = spec.ownAddresses;
     this.#chosen.clear();
+    // The numbers of interfaces that are in them change.
+    this.#places.clear();
     for (const key of this.#problems.keys()) {
       const [bind = "", port = ""] = key.split(" ");
       if (!wanted.has(`${bind} ${port}`)) this.#problems.delete(key);
@@ -77,21 +99,53 @@ export class DomainSockets {
       const open = this.#open.get(key);
       if (open === undefined) this.#begin(socket);
       else {
-        if (open.bound) this.#leave(open, socket.groups);
+        this.#leave(open, socket.groups);
         open.wanted = socket;
-        if (open.bound) this.#join(open);
+        this.#join(open);
       }
     }
   }
 
-  /** False: there is no socket to send from. */
-  send(domainId: number, family: Family, octets: Uint8Array, { address, port }: Endpoint): boolean {
-    const socket = this.#senderTo(domainId, family, address);
-    socket?.send(octets, port, address, this.#sent);
-    return socket !== undefined;
+  /** Sends at once. */
+  send(domainId: number, family: Family, octets: Uint8Array, { address, port }: Endpoint): void {
+    const sender = this.#senderTo(domainId, family, address);
+    if (sender === undefined) this.#sendFailures++;
+    else sender.socket.send(octets, port, address, this.#sent);
   }
 
-  #senderTo(domainId: number, family: Family, address: string): Socket | undefined {
+  /** Sends with the next {@link flush}. What is queued together may come in another order. */
+  queue(domainId: number, family: Family, octets: Uint8Array, endpoint: Endpoint): void {
+    const sender = this.#senderTo(domainId, family, endpoint.address);
+    if (sender === undefined) {
+      this.#sendFailures++;
+      return;
+    }
+    sender.queued.push({ octets, to: this.#placeOf(endpoint), endpoint });
+    this.#busy.add(sender);
+  }
+
+  flush(): void {
+    for (const sender of this.#busy) {
+      const { left, failed } = sender.batch.send(sender.queued);
+      sender.queued = [];
+      this.#sendFailures += failed;
+      // It waits until the kernel has room.
+      for (const { octets, endpoint } of left) sender.socket.send(octets, endpoint.port, endpoint.address, this.#sent);
+    }
+    this.#busy.clear();
+  }
+
+  #placeOf({ address, port }: Endpoint): Uint8Array {
+    const key = `${address} ${port}`;
+    const known = this.#places.get(key);
+    if (known !== undefined) return known;
+    if (this.#places.size >= MOST_PLACES) this.#places.clear();
+    const place = socketAddress(address, port);
+    this.#places.set(key, place);
+    return place;
+  }
+
+  #senderTo(domainId: number, family: Family, address: string): Sender | undefined {
     const key = `${domainId} ${address}`;
     if (this.#chosen.has(key)) return this.#chosen.get(key);
     const senders = this.#senders.get(`${domainId} ${family}`);
@@ -101,10 +155,10 @@ export class DomainSockets {
       own: this.#own,
       bound: [...(senders?.keys() ?? [])],
     });
-    const socket = voice === undefined ? undefined : senders?.get(voice);
+    const sender = voice === undefined ? undefined : senders?.get(voice);
     if (this.#chosen.size >= MOST_HEARD) this.#chosen.clear();
-    this.#chosen.set(key, socket);
-    return socket;
+    this.#chosen.set(key, sender);
+    return sender;
   }
 
   #hear(datagram: Uint8Array, from: string, { bind, domainId, sends }: WantedSocket): void {
@@ -126,34 +180,34 @@ export class DomainSockets {
   };
 
   #begin(wanted: WantedSocket): void {
-    const { bind, domainId, family, key, port } = wanted;
-    const socket = createSocket({
-      type: family === 4 ? "udp4" : "udp6",
-      ipv6Only: family === 6,
-      // Applications in the same network namespace may have the port, too.
-      reuseAddr: true,
-      // Addresses are never names: nothing is to be looked up, and no thread to be waited for.
-      lookup: (host, _options, callback) => callback(null, host, family),
-    });
-    const open: OpenSocket = { wanted, socket, bound: false };
-    this.#open.set(key, open);
-    socket.on("message", (datagram, from) => this.#hear(datagram, from.address, wanted));
-    socket.on("error", (error) => {
+    const { bind, domainId, family, key, sends } = wanted;
+    const fail = (error: Error): void => {
       if (!wanted.isExtra) this.#problems.set(key, whyNot(wanted, error));
-      this.#close(key, open);
-    });
-    socket.bind({ port, address: bind, exclusive: true }, () => {
-      open.bound = true;
-      this.#problems.delete(key);
+    };
+    try {
+      const { fd, socket } = openSocket(wanted);
+      const open: OpenSocket = { wanted, socket };
+      socket.on("message", (datagram, from) => this.#hear(datagram, from.address, wanted));
+      socket.on("error", (error) => {
+        fail(error);
+        this.#close(key, open);
+      });
+      socket.bind({ fd });
       socket.setRecvBufferSize(BUFFER_OCTETS);
       socket.setSendBufferSize(BUFFER_OCTETS);
-      if (wanted.sends) {
-        const senders = this.#senders.get(`${domainId} ${family}`) ?? new Map();
-        this.#senders.set(`${domainId} ${family}`, senders.set(bind, socket));
+      this.#open.set(key, open);
+      this.#problems.delete(key);
+      if (sends) {
+        const senders = this.#senders.get(`${domainId} ${family}`) ?? new Map<string, Sender>();
+        const batch = new DatagramBatch<Queued>(fd);
+        this.#senders.set(`${domainId} ${family}`, senders.set(bind, { socket, batch, queued: [] }));
         this.#chosen.clear();
       }
       this.#join(open);
-    });
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      fail(error);
+    }
   }
 
   /** The kernel forgets memberships with their interface, so each is asked for again and again. */
@@ -181,7 +235,7 @@ export class DomainSockets {
   #close(key: string, { socket, wanted: { bind, domainId, family } }: OpenSocket): void {
     if (!this.#open.delete(key)) return;
     const senders = this.#senders.get(`${domainId} ${family}`);
-    if (senders?.get(bind) === socket) senders.delete(bind);
+    if (senders?.get(bind)?.socket === socket) senders.delete(bind);
     this.#chosen.clear();
     socket.close();
   }

@@ -32,6 +32,10 @@ export const sendTo: (
   address: Uint8Array,
   addressLength: number,
 ) => number = library.func("long sendto(int fd, void *bytes, size_t length, int flags, void *address, int size)");
+/** `messages`: an array of struct mmsghdr. How many of them were sent; negative when the first one was not. */
+export const sendMessages: (fd: number, messages: Uint8Array, count: number, flags: number) => number = library.func(
+  "int sendmmsg(int fd, void *messages, unsigned int count, int flags)",
+);
 export const receiveFrom: (
   fd: number,
   bytes: Uint8Array,
@@ -114,9 +118,12 @@ export function watchReadable(fd: number, onReadable: () => void): ReadableWatch
 
 export const ERRNO = {
   EINTR: 4,
+  EIO: 5,
   EAGAIN: 11,
   EACCES: 13,
   EINVAL: 22,
+  EMSGSIZE: 90,
+  EOPNOTSUPP: 95,
   ENETUNREACH: 101,
   ENOBUFS: 105,
   EHOSTUNREACH: 113,
