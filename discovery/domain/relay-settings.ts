@@ -1,5 +1,5 @@
 import type { DiscoveryDomain } from "#shared/api/discovery-domain.ts";
-import type { Ip } from "#shared/net/ip.ts";
+import { cidrSpan, type Ip } from "#shared/net/ip.ts";
 import { interfacesOf, type LocalInterface } from "../network-interfaces.ts";
 import type { RelaySettings } from "../relay/relay.ts";
 import type { OwnAddress } from "../sockets/plan-sockets.ts";
@@ -19,7 +19,9 @@ export function ownAddresses({ spec }: DiscoveryDomain, interfaces: readonly Loc
   return interfaces.flatMap(({ name, addresses }) => {
     const isVip = name === LOOPBACK;
     if (!isVip && !spec.networks.some(({ interface: device }) => device === name)) return [];
-    return addresses.flatMap((one) => (isOfHost(one.address) ? [] : [{ ...one, isVip }]));
+    return addresses.flatMap(({ address, prefix }) =>
+      isOfHost(address) ? [] : [{ address, span: cidrSpan(prefix), isVip }],
+    );
   });
 }
 

@@ -22,6 +22,8 @@ export type IntroductionRule = (announced: Participant, hearer: Participant) => 
 
 interface Known {
   participant: Participant;
+  /** As it is when it is sent; none when the participant has gone. */
+  readonly announcement: () => Uint8Array | undefined;
   /** By age: of two that came together, the younger one's resends serve both. */
   order: number;
   isHere: boolean;
@@ -141,13 +143,7 @@ export class Introductions {
     // What it has not changed its place for, it has heard before.
     const isElsewhere = before === undefined || placesOf(before.participant) !== placesOf(participant);
     if (before !== undefined) this.#resends = this.#resends.filter(({ known }) => known !== before);
-    const known: Known = before ?? {
-      participant,
-      order: 0,
-      isHere: true,
-      refreshAtMs: nowMs + this.#refreshMs(),
-      toldSistersMs: Number.NEGATIVE_INFINITY,
-    };
+    const known = before ?? newlyKnown(participant, nowMs + this.#refreshMs());
     known.participant = participant;
     known.order = ++this.#order;
     this.#known.set(participant.key, known);
@@ -184,7 +180,7 @@ export class Introductions {
     if (known.participant.heardFrom === "participant") this.#edge.sendToSisters(known.participant, farewell);
     const stillGone = (): Uint8Array | undefined => (this.#known.has(known.participant.key) ? undefined : farewell);
     for (const other of this.#groups.get(groupOf(known.participant)) ?? []) {
-      this.#outbox.add({ to: other, message: stillGone }, nowMs);
+      this.#outbox.add(other, stillGone, nowMs);
     }
   }
 
@@ -234,9 +230,20 @@ export class Introductions {
   #queue(about: Known, to: Known, nowMs: number): void {
     if (about === to || to.participant.endpoints.length === 0) return;
     if (!this.#rule(about.participant, to.participant)) return;
-    const message = (): Uint8Array | undefined => (about.isHere ? about.participant.announcement : undefined);
-    this.#outbox.add({ to, message }, nowMs);
+    this.#outbox.add(to, about.announcement, nowMs);
   }
+}
+
+function newlyKnown(participant: Participant, refreshAtMs: number): Known {
+  const known: Known = {
+    participant,
+    announcement: () => (known.isHere ? known.participant.announcement : undefined),
+    order: 0,
+    isHere: true,
+    refreshAtMs,
+    toldSistersMs: Number.NEGATIVE_INFINITY,
+  };
+  return known;
 }
 
 function placesOf({ endpoints }: Participant): string {

@@ -6,7 +6,7 @@ const message = new Uint8Array(1);
 function filled(receivers: number, each: number, most = 1_000_000): Outbox<number> {
   const outbox = new Outbox<number>(most);
   for (let to = 0; to < receivers; to++) {
-    for (let at = 0; at < each; at++) outbox.add({ to, message: () => message }, 0);
+    for (let at = 0; at < each; at++) outbox.add(to, () => message, 0);
   }
   return outbox;
 }
@@ -37,7 +37,7 @@ it("what is not wanted any more costs nothing; a receiver that is forgotten gets
   const outbox = filled(2, 10, 15);
   expect(outbox.dropped).toBe(5);
   outbox.forget(0);
-  outbox.add({ to: 1, message: () => undefined }, 0);
+  outbox.add(1, () => undefined, 0);
   expect(drained(outbox, 0)).toEqual([1, 1, 1, 1, 1]);
   expect(outbox.waiting).toBe(0);
   expect(outbox.drain(1_000, () => undefined)).toBeUndefined();

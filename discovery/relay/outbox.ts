@@ -3,15 +3,12 @@
  * has room for some hundred datagrams.
  */
 
-export interface Outgoing<T> {
-  readonly to: T;
-  /** Asked when its turn has come; undefined: it is not to be sent any more. */
-  readonly message: () => Uint8Array | undefined;
-}
+/** Asked when its turn has come; undefined: it is not to be sent any more. Shared by all that it is for. */
+export type Outgoing = () => Uint8Array | undefined;
 
 interface Lane<T> {
   readonly to: T;
-  readonly waiting: Outgoing<T>[];
+  readonly waiting: Outgoing[];
   /** Place of the next one in `waiting`. */
   next: number;
   tokens: number;
@@ -47,14 +44,16 @@ export class Outbox<T> {
     return this.#waiting;
   }
 
-  add(outgoing: Outgoing<T>, nowMs: number): void {
+  add(to: T, outgoing: Outgoing, nowMs: number): void {
     if (this.#waiting >= this.#most) {
       this.#dropped++;
       return;
     }
-    const { to } = outgoing;
-    const lane = this.#lanes.get(to) ?? { to, waiting: [], next: 0, tokens: BURST, atMs: nowMs };
-    this.#lanes.set(to, lane);
+    let lane = this.#lanes.get(to);
+    if (lane === undefined) {
+      lane = { to, waiting: [], next: 0, tokens: BURST, atMs: nowMs };
+      this.#lanes.set(to, lane);
+    }
     lane.waiting.push(outgoing);
     this.#waiting++;
   }
@@ -88,7 +87,7 @@ export class Outbox<T> {
         if (outgoing === undefined) break;
         lane.next++;
         this.#waiting--;
-        const message = outgoing.message();
+        const message = outgoing();
         if (message === undefined) continue;
         lane.tokens--;
         left--;

@@ -1,13 +1,13 @@
 import { expect, test } from "vitest";
-import { cidr, ip } from "#shared/net/ip.ts";
+import { cidr, cidrSpan, ip } from "#shared/net/ip.ts";
 import { chooseVoice } from "./choose-voice.ts";
 import type { OwnAddress } from "./plan-sockets.ts";
 
 const VIP = "198.51.100.1";
 const OWN: readonly OwnAddress[] = [
-  { address: ip("10.1.0.11"), prefix: cidr("10.1.0.0/24"), isVip: false },
-  { address: ip("10.2.0.11"), prefix: cidr("10.2.0.0/24"), isVip: false },
-  { address: ip(VIP), prefix: cidr(`${VIP}/32`), isVip: true },
+  { address: ip("10.1.0.11"), span: cidrSpan(cidr("10.1.0.0/24")), isVip: false },
+  { address: ip("10.2.0.11"), span: cidrSpan(cidr("10.2.0.0/24")), isVip: false },
+  { address: ip(VIP), span: cidrSpan(cidr(`${VIP}/32`)), isVip: true },
 ];
 const ALL = ["0.0.0.0", "10.1.0.11", "10.2.0.11", VIP];
 const [NEAR, FAR] = [ip("10.1.0.21"), ip("203.0.113.9")];

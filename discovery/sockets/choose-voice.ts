@@ -1,4 +1,4 @@
-import { cidrContains, type Ip } from "#shared/net/ip.ts";
+import { type Ip, rangeContains } from "#shared/net/ip.ts";
 import { type OwnAddress, WILDCARD } from "./plan-sockets.ts";
 
 export interface VoiceQuestion {
@@ -23,7 +23,7 @@ export interface VoiceQuestion {
 export function chooseVoice({ to, heardAt, own, bound }: VoiceQuestion): string | undefined {
   const hasVoice = (address: string): boolean => bound.includes(address);
   const anywhere = bound.find((address) => address === WILDCARD[4] || address === WILDCARD[6]);
-  const near = own.filter(({ isVip, prefix }) => !isVip && (to === undefined || cidrContains(prefix, to)));
+  const near = own.filter(({ isVip, span }) => !isVip && (to === undefined || rangeContains(span, to)));
   if (to === undefined || near.length > 0) {
     const voice = anywhere ?? near.find(({ address }) => hasVoice(address))?.address;
     if (voice !== undefined) return voice;

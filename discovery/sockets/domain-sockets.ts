@@ -1,5 +1,5 @@
 import type { Socket } from "node:dgram";
-import { DatagramBatch, type OutgoingDatagram } from "#shared/kernel/datagram-batch.ts";
+import { type BatchSocket, DatagramBatch, type OutgoingDatagram } from "#shared/kernel/datagram-batch.ts";
 import { KernelError } from "#shared/kernel/kernel-error.ts";
 import { socketAddress } from "#shared/kernel/socket-address.ts";
 import { type Family, parseIp } from "#shared/net/ip.ts";
@@ -22,10 +22,16 @@ interface Queued extends OutgoingDatagram {
   readonly endpoint: Endpoint;
 }
 
+/** How datagrams get to an address. */
+interface Way {
+  readonly sender: Sender;
+  /** By port: the place as the kernel takes it. */
+  readonly places: Map<number, Uint8Array>;
+}
+
 /** A socket that datagrams leave by. */
-interface Sender {
+interface Sender extends BatchSocket {
   readonly socket: Socket;
-  readonly batch: DatagramBatch<Queued>;
   queued: Queued[];
 }
 
@@ -35,8 +41,11 @@ const BUFFER_OCTETS = 4 * 1024 * 1024;
 /** Addresses of participants of which is known where they are heard; the one that came first goes when there are more. */
 const MOST_HEARD = 10_000;
 
-/** Places that datagrams go to, as the kernel takes them. */
-const MOST_PLACES = 10_000;
+/** Destinations whose ways are remembered, of a domain; they are found anew when there are more. */
+const MOST_WAYS = 10_000;
+
+/** Of one address. */
+const MOST_PORTS = 256;
 
 const codeOf = (error: unknown): string =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
@@ -51,9 +60,9 @@ export class DomainSockets {
   readonly #senders = new Map<string, Map<string, Sender>>();
   /** By domain and who spoke: at which of our addresses. */
   readonly #heardAt = new Map<string, string>();
-  /** By domain and destination; forgotten with every change of what it follows from. */
-  readonly #chosen = new Map<string, Sender | undefined>();
-  readonly #places = new Map<string, Uint8Array>();
+  /** By domain and destination; forgotten with every change of what they follow from. */
+  readonly #ways = new Map<number, Map<string, Way>>();
+  readonly #batch = new DatagramBatch<Queued>();
   /** Those with something to send. */
   readonly #busy = new Set<Sender>();
   #own: readonly OwnAddress[] = [];
@@ -86,10 +95,11 @@ export class DomainSockets {
   apply(spec: SocketsSpec): void {
     const wanted = new Map(planSockets(spec).map((socket) => [socket.key, socket]));
     this.#wanted = new Set([...wanted.values()].flatMap(({ isExtra, key }) => (isExtra ? [] : [key])));
+    const own = spec.ownAddresses.map(({ address }) => address).join();
+    if (own !== this.#own.map(({ address }) => address).join()) this.#ways.clear();
     this.#own = spec.ownAddresses;
-    this.#chosen.clear();
-    // The numbers of interfaces that are in them change.
-    this.#places.clear();
+    // The number of an interface is in what goes by one, and changes when it comes anew.
+    for (const ways of this.#ways.values()) for (const to of ways.keys()) if (to.includes("%")) ways.delete(to);
     for (const key of this.#problems.keys()) {
       const [bind = "", port = ""] = key.split(" ");
       if (!wanted.has(`${bind} ${port}`)) this.#problems.delete(key);
@@ -108,25 +118,32 @@ export class DomainSockets {
 
   /** Sends at once. */
   send(domainId: number, family: Family, octets: Uint8Array, { address, port }: Endpoint): void {
-    const sender = this.#senderTo(domainId, family, address);
-    if (sender === undefined) this.#sendFailures++;
-    else sender.socket.send(octets, port, address, this.#sent);
+    const way = this.#wayTo(domainId, family, address);
+    if (way === undefined) this.#sendFailures++;
+    else way.sender.socket.send(octets, port, address, this.#sent);
   }
 
   /** Sends with the next {@link flush}. What is queued together may come in another order. */
   queue(domainId: number, family: Family, octets: Uint8Array, endpoint: Endpoint): void {
-    const sender = this.#senderTo(domainId, family, endpoint.address);
-    if (sender === undefined) {
+    const way = this.#wayTo(domainId, family, endpoint.address);
+    if (way === undefined) {
       this.#sendFailures++;
       return;
     }
-    sender.queued.push({ octets, to: this.#placeOf(endpoint), endpoint });
+    const { sender, places } = way;
+    let to = places.get(endpoint.port);
+    if (to === undefined) {
+      if (places.size >= MOST_PORTS) places.clear();
+      to = socketAddress(endpoint.address, endpoint.port);
+      places.set(endpoint.port, to);
+    }
+    sender.queued.push({ octets, to, endpoint });
     this.#busy.add(sender);
   }
 
   flush(): void {
     for (const sender of this.#busy) {
-      const { left, failed } = sender.batch.send(sender.queued);
+      const { left, failed } = this.#batch.send(sender, sender.queued);
       sender.queued = [];
       this.#sendFailures += failed;
       // It waits until the kernel has room.
@@ -135,30 +152,27 @@ export class DomainSockets {
     this.#busy.clear();
   }
 
-  #placeOf({ address, port }: Endpoint): Uint8Array {
-    const key = `${address} ${port}`;
-    const known = this.#places.get(key);
+  #wayTo(domainId: number, family: Family, address: string): Way | undefined {
+    let ways = this.#ways.get(domainId);
+    if (ways === undefined) {
+      ways = new Map();
+      this.#ways.set(domainId, ways);
+    }
+    const known = ways.get(address);
     if (known !== undefined) return known;
-    if (this.#places.size >= MOST_PLACES) this.#places.clear();
-    const place = socketAddress(address, port);
-    this.#places.set(key, place);
-    return place;
-  }
-
-  #senderTo(domainId: number, family: Family, address: string): Sender | undefined {
-    const key = `${domainId} ${address}`;
-    if (this.#chosen.has(key)) return this.#chosen.get(key);
     const senders = this.#senders.get(`${domainId} ${family}`);
     const voice = chooseVoice({
       to: address.includes("%") ? undefined : parseIp(address),
-      heardAt: this.#heardAt.get(key),
+      heardAt: this.#heardAt.get(`${domainId} ${address}`),
       own: this.#own,
       bound: [...(senders?.keys() ?? [])],
     });
     const sender = voice === undefined ? undefined : senders?.get(voice);
-    if (this.#chosen.size >= MOST_HEARD) this.#chosen.clear();
-    this.#chosen.set(key, sender);
-    return sender;
+    if (sender === undefined) return undefined;
+    if (ways.size >= MOST_WAYS) ways.clear();
+    const way = { sender, places: new Map<number, Uint8Array>() };
+    ways.set(address, way);
+    return way;
   }
 
   #hear(datagram: Uint8Array, from: string, { bind, domainId, sends }: WantedSocket): void {
@@ -168,7 +182,7 @@ export class DomainSockets {
     const [oldest] = this.#heardAt.keys();
     if (this.#heardAt.size >= MOST_HEARD && oldest !== undefined) this.#heardAt.delete(oldest);
     this.#heardAt.set(key, bind);
-    this.#chosen.delete(key);
+    this.#ways.get(domainId)?.delete(from);
   }
 
   close(): void {
@@ -199,9 +213,9 @@ export class DomainSockets {
       this.#problems.delete(key);
       if (sends) {
         const senders = this.#senders.get(`${domainId} ${family}`) ?? new Map<string, Sender>();
-        const batch = new DatagramBatch<Queued>(fd);
-        this.#senders.set(`${domainId} ${family}`, senders.set(bind, { socket, batch, queued: [] }));
-        this.#chosen.clear();
+        const sender = { socket, fd, segments: true, queued: [] };
+        this.#senders.set(`${domainId} ${family}`, senders.set(bind, sender));
+        this.#ways.clear();
       }
       this.#join(open);
     } catch (error) {
@@ -236,7 +250,7 @@ export class DomainSockets {
     if (!this.#open.delete(key)) return;
     const senders = this.#senders.get(`${domainId} ${family}`);
     if (senders?.get(bind)?.socket === socket) senders.delete(bind);
-    this.#chosen.clear();
+    this.#ways.clear();
     socket.close();
   }
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { cidr, ip } from "#shared/net/ip.ts";
+import { cidr, cidrSpan, ip } from "#shared/net/ip.ts";
 import { planSockets, type SocketsSpec } from "./plan-sockets.ts";
 
 const net1 = {
@@ -31,7 +31,7 @@ test("everywhere: one socket for each domain and family, in the groups of each n
 });
 
 test("everywhere: beside it one for each address to speak from, but link-local ones", () => {
-  const ownAddresses = net1.addresses.map((one) => ({ ...one, isVip: false }));
+  const ownAddresses = net1.addresses.map(({ address, prefix }) => ({ address, span: cidrSpan(prefix), isVip: false }));
   const domains = new Set([0]);
   expect(shown({ domains, ownAddresses, families: new Set([4, 6]), multicastInterfaces: [] })).toEqual([
     "0.0.0.0 7400",
@@ -42,7 +42,7 @@ test("everywhere: beside it one for each address to speak from, but link-local o
 });
 
 test("listen addresses: only there, and at the groups, which are for hearing alone", () => {
-  const ownAddresses = net1.addresses.map((one) => ({ ...one, isVip: false }));
+  const ownAddresses = net1.addresses.map(({ address, prefix }) => ({ address, span: cidrSpan(prefix), isVip: false }));
   const listenAddresses = [ip("10.1.0.11"), ip("10.2.0.11"), ip("fd00::11")];
   expect(shown({ domains: new Set([0]), listenAddresses, ownAddresses })).toEqual([
     "10.1.0.11 7400",

@@ -1,5 +1,5 @@
 import { portsOf, SPDP_MULTICAST_IPV4 } from "rtps-wire";
-import { type Cidr, FAMILIES, type Family, familyOf, type Ip } from "#shared/net/ip.ts";
+import { FAMILIES, type Family, familyOf, type Ip, type IpRange } from "#shared/net/ip.ts";
 import type { LocalInterface } from "../network-interfaces.ts";
 
 /** One socket: where it is bound, and the multicast groups that it joins. */
@@ -38,7 +38,8 @@ export interface SocketsSpec {
 /** An address of the relay on a network, or a VIP. */
 export interface OwnAddress {
   readonly address: Ip;
-  readonly prefix: Cidr;
+  /** Of its prefix. */
+  readonly span: IpRange;
   /** Of the loopback: behind a Gateway in DSR mode it is every relay's. */
   readonly isVip: boolean;
 }

@@ -40,70 +40,64 @@ const MSG_NOSIGNAL = 0x4000;
 const NO_SEGMENTS: ReadonlySet<number> = new Set([ERRNO.EIO, ERRNO.EINVAL, ERRNO.EMSGSIZE, ERRNO.EOPNOTSUPP]);
 const NO_ROOM: ReadonlySet<number> = new Set([ERRNO.EAGAIN, ERRNO.ENOBUFS]);
 
+/** A UDP socket that datagrams leave by. */
+export interface BatchSocket {
+  readonly fd: number;
+  /** Whether the kernel is asked to make segments there: until it refuses. */
+  segments: boolean;
+}
+
+/** sendmmsg(2): how many messages were sent, or a negative errno. */
+export type SendMessages = (fd: number, messages: Uint8Array, count: number) => number;
+
+const system: SendMessages = (fd, messages, count) => {
+  const sent = sendMessages(fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+  return sent < 0 ? -lastErrno() : sent;
+};
+
 /**
  * Sends many datagrams by few system calls. Those of one length to one place travel through the kernel as one packet that is
  * cut where it leaves (UDP_SEGMENT, Linux 4.18): each arrives as a datagram of its own, octet for octet. Their order is kept
  * among those of one length to one place, and not beyond.
  */
 export class DatagramBatch<T extends OutgoingDatagram> {
-  readonly #fd: number;
+  readonly #sendMessages: SendMessages;
   readonly #memory = new Uint8Array(MESSAGES * (MMSGHDR + IOVEC + CMSG + ADDRESS) + ARENA_OCTETS);
   readonly #view = new DataView(this.#memory.buffer);
   readonly #headers = this.#memory.subarray(0, MESSAGES * MMSGHDR);
   readonly #base = addressOf(this.#memory);
-  /** Until the kernel refuses. */
-  #segments = true;
 
-  /** @param fd a UDP socket's; it stays the caller's. */
-  constructor(fd: number) {
-    this.#fd = fd;
+  constructor(send: SendMessages = system) {
+    this.#sendMessages = send;
   }
 
-  send(datagrams: readonly T[]): BatchResult<T> {
-    const groups = this.#groups(datagrams);
+  send(socket: BatchSocket, datagrams: readonly T[]): BatchResult<T> {
+    const groups = socket.segments ? grouped(datagrams) : datagrams.map((one) => [one]);
     let failed = 0;
-    while (groups.length > 0) {
-      const count = this.#write(groups);
-      const sent = sendMessages(this.#fd, this.#headers, count, MSG_DONTWAIT | MSG_NOSIGNAL);
-      if (sent > 0) {
-        groups.splice(0, sent);
+    let at = 0;
+    while (at < groups.length) {
+      const result = this.#sendMessages(socket.fd, this.#headers, this.#write(groups, at));
+      if (result > 0) {
+        at += result;
         continue;
       }
-      const errno = lastErrno();
-      if (errno === ERRNO.EINTR) continue;
-      if (NO_ROOM.has(errno)) return { left: groups.flat(), failed };
-      const first = groups.shift() ?? [];
-      if (first.length > 1 && NO_SEGMENTS.has(errno)) {
-        this.#segments = false;
-        const rest = groups.splice(0).flat();
-        groups.push(...[...first, ...rest].map((one) => [one]));
-      } else failed += first.length;
+      if (result === -ERRNO.EINTR) continue;
+      if (NO_ROOM.has(-result)) return { left: groups.slice(at).flat(), failed };
+      const first = groups[at] ?? [];
+      if (first.length > 1 && NO_SEGMENTS.has(-result)) {
+        socket.segments = false;
+        const singly = groups.splice(at).flat();
+        for (const one of singly) groups.push([one]);
+      } else {
+        failed += first.length;
+        at++;
+      }
     }
     return { left: [], failed };
   }
 
-  /** What goes together, in the order in which the first of each came. */
-  #groups(datagrams: readonly T[]): T[][] {
-    if (!this.#segments) return datagrams.map((one) => [one]);
-    const groups: T[][] = [];
-    const open = new Map<Uint8Array, Map<number, T[]>>();
-    for (const one of datagrams) {
-      const { length } = one.octets;
-      const byLength = open.get(one.to) ?? new Map<number, T[]>();
-      const group = byLength.get(length);
-      const hasRoom = group !== undefined && group.length < SEGMENTS && (group.length + 1) * length <= SEGMENTED_OCTETS;
-      if (hasRoom && length <= LONGEST_SEGMENT && length > 0) group.push(one);
-      else {
-        const begun = [one];
-        groups.push(begun);
-        open.set(one.to, byLength.set(length, begun));
-      }
-    }
-    return groups;
-  }
-
-  /** Lays out as many groups as there is room for. @returns how many. */
-  #write(groups: readonly (readonly T[])[]): number {
+  /** Lays out as many groups, from `at` on, as there is room for. @returns how many. */
+  #write(groups: readonly (readonly T[])[], at: number): number {
     const view = this.#view;
     const memory = this.#memory;
     const iovecs = MESSAGES * MMSGHDR;
@@ -111,9 +105,10 @@ export class DatagramBatch<T extends OutgoingDatagram> {
     const addresses = controls + MESSAGES * CMSG;
     let free = addresses + MESSAGES * ADDRESS;
     let count = 0;
-    for (const group of groups) {
+    for (let next = at; next < groups.length && count < MESSAGES; next++) {
+      const group = groups[next] ?? [];
       const [first] = group;
-      if (first === undefined || count === MESSAGES) break;
+      if (first === undefined) break;
       const length = first.octets.length * group.length;
       if (free + length > memory.length) break;
       const from = free;
@@ -147,4 +142,23 @@ export class DatagramBatch<T extends OutgoingDatagram> {
     }
     return count;
   }
+}
+
+/** What goes together, in the order in which the first of each came. */
+function grouped<T extends OutgoingDatagram>(datagrams: readonly T[]): T[][] {
+  const groups: T[][] = [];
+  const open = new Map<Uint8Array, Map<number, T[]>>();
+  for (const one of datagrams) {
+    const { length } = one.octets;
+    const byLength = open.get(one.to) ?? new Map<number, T[]>();
+    const group = byLength.get(length);
+    const hasRoom = group !== undefined && group.length < SEGMENTS && (group.length + 1) * length <= SEGMENTED_OCTETS;
+    if (hasRoom && length <= LONGEST_SEGMENT && length > 0) group.push(one);
+    else {
+      const begun = [one];
+      groups.push(begun);
+      open.set(one.to, byLength.set(length, begun));
+    }
+  }
+  return groups;
 }
