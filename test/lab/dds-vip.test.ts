@@ -104,11 +104,12 @@ it.each(["DSR", "NAT"])(
       expect(lines.some((line) => line.startsWith("lost"))).toBe(false);
     }
 
+    if (mode === "NAT") return;
     // The control: without relays nobody is met by anybody.
     await here.lab("stop", victim === "relay-a" ? "relay-b" : "relay-a");
     const stranger = start("fast", "client-a", "sub");
     await stranger.printed("ready");
-    await delay(2_000);
+    await delay(1_500);
     expect(stranger.lines.filter((line) => line.startsWith("found"))).toEqual([]);
   },
 );
