@@ -11,7 +11,7 @@ import { ATTACH_KINDS, attach } from "#shared/resolve/attach.ts";
 import { resolveIntent } from "#shared/resolve/intent.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
 import { type Location, locate, type Packet } from "#shared/resolve/locate.ts";
-import { SLICES_THAT_COUNT } from "#shared/resolve/slice-interest.ts";
+import { builtInSlices, ordinaryServices, SLICES_THAT_COUNT } from "#shared/resolve/slice-interest.ts";
 import { TableCache } from "#shared/resolve/tables.ts";
 import type { Interest } from "#shared/store/object-store.ts";
 import { labFolder } from "../lab/lab-folder.ts";
@@ -125,8 +125,12 @@ async function readObjects(
     ];
     const view = await store.watch(interests, () => undefined, close.signal);
     const attachments = attach(view);
+    const names = ordinaryServices(attachments.gateways);
+    const builtIn =
+      names.length === 0 ? undefined : await store.watch(builtInSlices(names), () => undefined, close.signal);
+    const slices = [...view.list("EndpointSlice"), ...(builtIn?.list("EndpointSlice") ?? [])];
     const intents = attachments.gateways.flatMap(({ gateway }) => {
-      return resolveIntent(attachments, view.list("EndpointSlice"), gateway.metadata, new TableCache()) ?? [];
+      return resolveIntent(attachments, slices, gateway.metadata, new TableCache()) ?? [];
     });
     return { intents, checks: view.list("HealthCheck") };
   } finally {

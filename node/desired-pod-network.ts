@@ -1,4 +1,4 @@
-import type { Pod } from "#shared/api/core.ts";
+import type { EndpointSlice, Pod } from "#shared/api/core.ts";
 import { GATEWAY_NAME_LABEL, NETWORK_STATUS_ANNOTATION, POD_READY_CONDITION } from "#shared/api/names.ts";
 import { FAMILIES, type Family, familyOf, type Ip } from "#shared/net/ip.ts";
 import { compareText } from "#shared/resolve/age.ts";
@@ -167,8 +167,7 @@ class Resolver {
       const network = serviceNetwork(service);
       // What is wrong with such a Service is the proxy's to say.
       if (!network || !networks.has(network.network)) continue;
-      const slices = this.#slices.get(`${service.metadata.namespace}/${service.metadata.name}`) ?? [];
-      for (const [pod, use] of this.#targets(slices, network)) uses.set(pod, [...(uses.get(pod) ?? []), use]);
+      for (const [pod, use] of this.#targets(this.#slices.of(service), network)) uses.set(pod, [...(uses.get(pod) ?? []), use]);
     }
     for (const [pod, podUses] of uses) {
       const hops = (family: Family, of: readonly Use[]): readonly ReturnHop[] =>
@@ -181,7 +180,7 @@ class Resolver {
 
   /** The pods here that are targets, also those that are not ready: the return path stands before them. */
   *#targets(
-    slices: Parameters<typeof indexSlices>[0],
+    slices: readonly EndpointSlice[],
     network: ServiceNetworkRef,
   ): Generator<readonly [string, Use], void> {
     for (const slice of slices) {

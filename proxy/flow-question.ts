@@ -15,6 +15,8 @@ interface FlowAnswer {
   readonly moved?: "learning" | "settled";
   readonly former?: string;
   readonly kept?: string;
+  /** Primary network: the target of the connection, as it is tracked here. */
+  readonly tracked?: string;
   /** Where a packet goes that begins no flow. */
   readonly target?: string;
 }
@@ -39,14 +41,15 @@ export function answerFlow(
     destinationPort: to.port,
   });
   if (found === undefined) return undefined;
-  const { location, moved, former, kept, leg } = found;
-  const named = (name: "owner" | "former" | "kept" | "target", of: Leg | undefined) => of && { [name]: of.target };
+  const { location, moved, former, kept, tracked, leg } = found;
+  const named = (name: "owner" | "former" | "kept" | "tracked" | "target", of: Leg | undefined) => of && { [name]: of.target };
   return {
     result: location.kind,
     ...named("owner", location.kind === "target" ? location.leg : undefined),
     ...(moved && { moved }),
     ...named("former", former),
     ...named("kept", kept),
+    ...named("tracked", tracked),
     ...named("target", leg),
   };
 }

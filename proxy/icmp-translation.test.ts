@@ -22,8 +22,9 @@ beforeAll(async () => {
   intent = await intentOf(scenario({ mode: "NAT", targetPort: 80 }));
 });
 
+const nowhere = () => undefined;
 const translateIcmpError = (intent: Intent, packet: Uint8Array) =>
-  translate(intent, packet, (about) => whereabouts(intent, NO_MOVES, about, () => undefined).leg);
+  translate(intent, packet, (about) => whereabouts(intent, NO_MOVES, about, nowhere, nowhere).leg);
 
 type Family = 4 | 6;
 const PROTOCOL = { 6: "TCP", 17: "UDP" } as const;

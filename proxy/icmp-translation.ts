@@ -4,6 +4,7 @@ import { addressBytes } from "#shared/kernel/address-bytes.ts";
 import type { Family, Ip } from "#shared/net/ip.ts";
 import type { Flow, Intent, Leg } from "#shared/resolve/intent-types.ts";
 import type { Packet } from "#shared/resolve/locate.ts";
+import { isPrimary } from "#shared/resolve/primary-network.ts";
 import { checksum, updatedChecksum } from "./checksum.ts";
 import { addressWidth, type IcmpError, parseIcmpError, pseudoHeader6, type Refusal } from "./icmp-packet.ts";
 
@@ -50,7 +51,8 @@ function targetOf({ family, quote }: IcmpError, legOf: LegOf): EndPoint | undefi
     destinationPort: quote.sourcePort,
     protocol: quote.protocol,
   });
-  const address = leg?.addresses[family];
+  // What is tracked the kernel translates itself; it has not, so it knows of no such connection.
+  const address = leg === undefined || isPrimary(leg) ? undefined : leg.addresses[family];
   return address === undefined ? undefined : { address, port: leg?.port ?? quote.sourcePort };
 }
 
@@ -79,7 +81,7 @@ function vipOf(
     if (flow.family !== family || address === undefined || !flow.protocols.includes(protocol)) continue;
     for (const id of [...(table?.legs ?? []), ...flow.draining]) {
       const leg = intent.legs.get(id);
-      const port = leg?.addresses[family] === target ? vipPort(flow, leg.port, targetPort) : undefined;
+      const port = leg?.addresses[family] === target && !isPrimary(leg) ? vipPort(flow, leg.port, targetPort) : undefined;
       if (port !== undefined) return { address, port };
     }
   }

@@ -1,18 +1,19 @@
 import { Nftables, NftNotFoundError } from "nftables-ts";
-import { instanceSettings } from "#shared/instance/instance-settings.ts";
+import { instanceSettings, trackingSettings } from "#shared/instance/instance-settings.ts";
 import { RETURN_TABLE, ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
 import { vipAddresses } from "#shared/instance/vip-addresses.ts";
 import { addressKey, applyAddresses, type InterfaceAddress, listAddresses } from "#shared/kernel/addresses.ts";
 import type { FailedChange } from "#shared/kernel/apply-plan.ts";
-import { KernelNotFoundError } from "#shared/kernel/kernel-error.ts";
+import { KernelInvalidError, KernelNotFoundError } from "#shared/kernel/kernel-error.ts";
 import { type Link, listLinks } from "#shared/kernel/links.ts";
+import { forgetTracked, type TrackedTuple, trackedMark, trackedMarks } from "#shared/kernel/conntrack.ts";
 import { type NetlinkSocket, openNetfilter, openNetlink } from "#shared/kernel/netlink-socket.ts";
 import { readSysctl, withNetns, writeSysctl } from "#shared/kernel/network-namespace.ts";
 import { listCounters } from "#shared/kernel/nftables-dump.ts";
 import { planAddresses } from "#shared/kernel/plan-addresses.ts";
 import { planRoutes } from "#shared/kernel/plan-routes.ts";
 import { planRules } from "#shared/kernel/plan-rules.ts";
-import { lookupRoute } from "#shared/kernel/route-lookup.ts";
+import { lookupRoute, type RouteLookup } from "#shared/kernel/route-lookup.ts";
 import { applyRoutes, type CanonicalRoute, canonicalRoute, listRoutes, routeText } from "#shared/kernel/routes.ts";
 import { applyRules, deleteRule, listRules, type Rule, ruleText } from "#shared/kernel/rules.ts";
 import {
@@ -29,7 +30,8 @@ import {
 import { TableKeeper } from "#shared/nft/table-keeper.ts";
 import type { TableState } from "#shared/nft/table-state.ts";
 import type { Log } from "#shared/process/log.ts";
-import type { Intent } from "#shared/resolve/intent-types.ts";
+import type { Intent, LegId } from "#shared/resolve/intent-types.ts";
+import { isPrimary, tracksConnections } from "#shared/resolve/primary-network.ts";
 import { KeptInKernel } from "./kept-in-kernel.ts";
 import type { Environment } from "./nft/environment.ts";
 import { type FlowsInForce, flowsInForce } from "./nft/read-flows.ts";
@@ -52,6 +54,8 @@ export interface Observation {
   readonly devices: RoutingDevices;
   /** Targets that cannot be reached as the mode wants, by address. */
   readonly unreachable: ReadonlyMap<string, string>;
+  /** Whether there is a way to some target on the primary network. */
+  readonly primary: boolean;
 }
 
 /** What was read of the network namespace, and which settings were found or made right since. */
@@ -62,6 +66,8 @@ interface NetworkState {
   readonly addresses: ReadonlySet<string>;
   readonly returnVia: Environment["returnVia"];
   readonly settled: Set<string>;
+  /** What is wrong with the way to an address on the primary network, as far as it was looked up. */
+  readonly primaryWays: Map<Ip, string | undefined>;
 }
 
 /** The kernel state of one gateway instance: the only place of the proxy that touches the kernel. */
@@ -171,6 +177,7 @@ export class InstanceKernel {
       addresses: new Set(listAddresses(this.#netlink).map(({ address }) => address)),
       returnVia: { 4: this.#returnVia(4, byIndex), 6: this.#returnVia(6, byIndex) },
       settled: new Set(),
+      primaryWays: new Map(),
     };
     return this.#network;
   }
@@ -194,10 +201,17 @@ export class InstanceKernel {
     const present = links.filter((link) => ours.has(link.name));
     const nextHops = new Map<string, Ip>();
     const unreachable = new Map<string, string>();
+    let primary = false;
     for (const leg of intent.legs.values()) {
       for (const family of FAMILIES) {
         const address = leg.addresses[family];
         if (address === undefined) continue;
+        if (isPrimary(leg)) {
+          const problem = this.#primaryWay(address, byIndex, intent);
+          if (problem === undefined) primary = true;
+          else unreachable.set(address, problem);
+          continue;
+        }
         if (connected.some(({ device, range }) => device === leg.interface && rangeContains(range, address))) continue;
         const problem = this.#offLink(intent, leg.interface, address, byIndex, nextHops);
         if (problem !== undefined) unreachable.set(address, problem);
@@ -218,7 +232,34 @@ export class InstanceKernel {
         nextHops,
       },
       unreachable,
+      primary,
     };
+  }
+
+  #routeTo(address: Ip): RouteLookup {
+    try {
+      return lookupRoute(this.#netlink, address);
+    } catch (error) {
+      // A blackhole route.
+      if (error instanceof KernelInvalidError) return { reachable: false, code: error.code };
+      throw error;
+    }
+  }
+
+  /** What is wrong with the way to a target on the primary network: the main routing table's is taken. */
+  #primaryWay(address: Ip, names: ReadonlyMap<number, string>, { serviceNetworks }: Intent): string | undefined {
+    const { primaryWays } = this.#network ?? this.#readNetwork();
+    if (primaryWays.has(address)) return primaryWays.get(address);
+    const route = this.#routeTo(address);
+    const device = route.reachable ? names.get(route.ifindex) : undefined;
+    const way =
+      device === undefined || (route.reachable && route.type !== "unicast")
+        ? `no route to ${address}, a target on the primary network: add one in the instance's network, or correct the target's address`
+        : serviceNetworks.some((network) => network.interface === device)
+          ? `the route to ${address}, a target on the primary network, leaves by ${device}, which is a service network's: name the network in the Service's annotation`
+          : undefined;
+    primaryWays.set(address, way);
+    return way;
   }
 
   #connected(names: ReadonlyMap<number, string>): NetworkState["connected"] {
@@ -291,6 +332,13 @@ export class InstanceKernel {
       if (made === "made" && (this.#unsettled.has(key) || before.some(([known]) => known === key))) settings++;
     }
     this.#unsettled.clear();
+    if (tracksConnections(intent)) {
+      for (const [key, value] of trackingSettings()) {
+        // In a pod they were made before, or cannot be.
+        if (!settled.has(key)) this.#sysctl(key, value, []);
+        settled.add(key);
+      }
+    }
 
     const wanted = {
       routes: routingRoutes(intent, devices).map(canonicalRoute),
@@ -371,6 +419,21 @@ export class InstanceKernel {
       }
     }
     return sums;
+  }
+
+  /** The leg of a connection that is tracked. */
+  trackedAt(tuple: TrackedTuple): LegId | undefined {
+    return trackedMark(this.#netfilter, tuple);
+  }
+
+  /** How many connections to the VIPs are tracked, by leg. Takes a time in proportion. */
+  trackedLegs({ vips }: Intent): ReadonlyMap<LegId, number> {
+    return trackedMarks(this.#netfilter, new Set(vips));
+  }
+
+  /** Forgets the connections of legs. */
+  forgetTracked(legs: readonly LegId[]): void {
+    forgetTracked(this.#netfilter, legs);
   }
 
   /** The tables that flows under way are looked up in; none when the kernel has nothing of ours. */

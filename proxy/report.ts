@@ -16,6 +16,9 @@ import {
   REFUSED_COUNTER,
   SLOW,
   STRAY,
+  TRACKED_FULL,
+  TRACKED_INVALID,
+  TRACKED_LOCAL,
   UNMATCHED,
 } from "./nft/counters.ts";
 import type { RepairStatus } from "./repairs.ts";
@@ -34,6 +37,9 @@ const COUNTERS = {
   icmpErrorsLimited: ICMP_ERRORS_LIMITED,
   connectionsLimited: CONNECTIONS_LIMITED,
   neighboursLimited: NEIGHBOURS_LIMITED,
+  trackedFull: TRACKED_FULL,
+  trackedInvalid: TRACKED_INVALID,
+  trackedLocal: TRACKED_LOCAL,
 } as const;
 
 interface Count {
@@ -179,6 +185,9 @@ export function statusOf(
       icmpErrorsLimited: count(COUNTERS.icmpErrorsLimited),
       connectionsLimited: count(COUNTERS.connectionsLimited),
       neighboursLimited: count(COUNTERS.neighboursLimited),
+      trackedFull: count(COUNTERS.trackedFull),
+      trackedInvalid: count(COUNTERS.trackedInvalid),
+      trackedLocal: count(COUNTERS.trackedLocal),
     },
     health: {
       targets: (health?.statuses() ?? []).map(({ sinceMs, ...status }) => ({

@@ -10,6 +10,7 @@ import type { Route } from "#shared/kernel/routes.ts";
 import type { Rule } from "#shared/kernel/rules.ts";
 import { FAMILIES, type Family, familyOf, type Ip } from "#shared/net/ip.ts";
 import type { Intent, Leg } from "#shared/resolve/intent-types.ts";
+import { isPrimary } from "#shared/resolve/primary-network.ts";
 
 /** The kernel's own table of local addresses. */
 export const LOCAL_TABLE = 255;
@@ -77,7 +78,8 @@ export function routingRules(intent: Intent): readonly Rule[] {
     ...(intent.mode === "NAT" ? [rule(family, ICMP_PRIORITY, ICMP_MARK, { kind: "lookup", table: ICMP_TABLE })] : []),
     ...legRules(
       family,
-      [...intent.legs.values()].filter((leg) => leg.addresses[family] !== undefined),
+      // Packets to the primary network have their target's address by then, and the main table knows the way.
+      [...intent.legs.values()].filter((leg) => leg.addresses[family] !== undefined && !isPrimary(leg)),
     ),
     // While somebody's `nft flush ruleset` is not repaired yet, clients are to send again, not to be reset by this host.
     ...intent.externalInterfaces.flatMap((iif) =>

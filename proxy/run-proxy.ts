@@ -12,7 +12,8 @@ import type { Attachments } from "#shared/resolve/attachment-types.ts";
 import { resolveIntent, servedGateways } from "#shared/resolve/intent.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
 import type { Packet } from "#shared/resolve/locate.ts";
-import { SLICES_THAT_COUNT } from "#shared/resolve/slice-interest.ts";
+import { PRIMARY_NETWORK } from "#shared/resolve/primary-network.ts";
+import { ordinaryServices, SLICES_THAT_COUNT } from "#shared/resolve/slice-interest.ts";
 import { TableCache } from "#shared/resolve/tables.ts";
 import type { Interest, ObjectStore, ObjectView } from "#shared/store/object-store.ts";
 import { Arrivals, arrivalCheck } from "./arrivals/arrivals.ts";
@@ -23,12 +24,14 @@ import { type IcmpTranslator, openIcmpTranslator } from "./icmp-translator.ts";
 import { InstanceKernel } from "./instance-kernel.ts";
 import { FlowKeeper } from "./moves/flow-keeper.ts";
 import { type Moves, NO_MOVES } from "./moves/moves.ts";
-import { type Whereabouts, whereabouts } from "./moves/whereabouts.ts";
+import { type AskKept, type Whereabouts, whereabouts } from "./moves/whereabouts.ts";
 import { fastPath } from "./nft/fast-path.ts";
 import { slowPath } from "./nft/slow-path.ts";
 import { type RepairCounts, Repairs } from "./repairs.ts";
+import { OrdinarySlices } from "./ordinary-slices.ts";
 import { type ProxyStatus, programmedOf, statusOf } from "./report.ts";
 import { ServiceLinkWatch, serviceLinks } from "./service-links.ts";
+import { TrackedConnections } from "./tracked-connections.ts";
 
 /** How often it is looked at whether somebody else has changed the ruleset: nothing announces that for less. */
 const LOOK_MS = 300;
@@ -81,6 +84,8 @@ class ProxyProcess implements RunningProxy {
   readonly #life = new AbortController();
   readonly #icmp: IcmpTranslator;
   readonly #repairs = new Repairs();
+  readonly #connections: TrackedConnections;
+  readonly #ordinary: OrdinarySlices;
   readonly #arrivals: Arrivals;
   #wake: () => void = () => undefined;
   /** Exists once the objects are there. */
@@ -106,6 +111,12 @@ class ProxyProcess implements RunningProxy {
     this.#options = options;
     this.#kernel = new InstanceKernel(options.log);
     this.#keeper = new FlowKeeper(this.#kernel, () => performance.now());
+    this.#connections = new TrackedConnections(this.#kernel, options.log);
+    this.#ordinary = new OrdinarySlices({
+      store: options.store,
+      onChange: () => this.#wake(),
+      signal: this.#work.signal,
+    });
     this.#arrivals = new Arrivals({
       log: options.log,
       nowMs: () => performance.now(),
@@ -145,7 +156,8 @@ class ProxyProcess implements RunningProxy {
   locate(packet: Packet): Whereabouts | undefined {
     const intent = this.#intent;
     if (intent === undefined) return undefined;
-    return whereabouts(intent, this.#moves, packet, (family, hash) => this.#kernel.kept.at(intent, family, hash));
+    const kept: AskKept = (family, hash) => this.#kernel.kept.at(intent, family, hash);
+    return whereabouts(intent, this.#moves, packet, kept, (connection) => this.#kernel.trackedAt(connection));
   }
 
   async start(): Promise<void> {
@@ -218,8 +230,11 @@ class ProxyProcess implements RunningProxy {
     const view = this.#view;
     if (view === undefined) return undefined;
     this.#attachments ??= attach(view);
-    const slices = view.list("EndpointSlice");
     const served = servedGateways(this.#attachments, gateway);
+    const ordinary = await this.#ordinary.of(ordinaryServices(served));
+    // Which may have changed meanwhile.
+    this.#attachments ??= attach(view);
+    const slices = [...view.list("EndpointSlice"), ...ordinary];
     this.#health?.plan(served, slices);
     this.#arrivals.plan(companies(served, slices), arrivalCheck(served[0]?.parameters));
     const intent = resolveIntent(this.#attachments, slices, gateway, this.#cache, {
@@ -231,20 +246,22 @@ class ProxyProcess implements RunningProxy {
     const before = this.#intent;
     const vips = before?.vips.filter((vip) => intent.vips.includes(vip)) ?? [];
     if (before && vips.length < before.vips.length) await this.#announce({ ...before, vips }, this.#interfaces);
-    const { environment, devices, unreachable } = this.#kernel.observe(intent);
+    const { environment, devices, unreachable, primary } = this.#kernel.observe(intent);
     const foreign = this.#appliedAt !== undefined && this.#kernel.changedByOthers();
     const { changes, refused, repaired } = this.#kernel.applyRouting(intent, devices);
     const next = this.#keeper.next(intent);
     const tables = [slowPath(intent, next.moves), fastPath(intent, environment, next.moves)];
     const transactions = this.#kernel.applyTables(tables);
     const againMs = this.#keeper.applied(next, intent);
+    this.#connections.applied(intent);
     this.#moves = next.moves;
     this.#noteRepairs({ ...repaired, ruleset: foreign ? transactions : 0 });
     this.#intent = intent;
     this.#arrivals.programmed(intent, (device, family) => this.#kernel.ownAddress(device, family));
     const pods = view.list("Pod").filter((pod) => pod.metadata.namespace === gateway.namespace);
     this.#links?.want(serviceLinks(intent, pods, this.#kernel.ownAddresses()));
-    this.#interfaces = new Set(environment.interfaces.keys()).difference(this.#links?.cutOff() ?? NONE);
+    const interfaces = new Set(environment.interfaces.keys()).difference(this.#links?.cutOff() ?? NONE);
+    this.#interfaces = primary ? interfaces.add(PRIMARY_NETWORK) : interfaces;
     this.#icmp.refresh();
     if (changes + transactions > 0 || this.#appliedAt === undefined) {
       this.#generation++;

@@ -1,7 +1,7 @@
 import type { Gateway } from "#shared/api/gateway.ts";
 import type { GatewayParameters } from "#shared/api/gateway-parameters.ts";
 import { NETWORKS_ANNOTATION, POD_READY_CONDITION } from "#shared/api/names.ts";
-import { instanceSettings } from "#shared/instance/instance-settings.ts";
+import { instanceSettings, trackingSettings } from "#shared/instance/instance-settings.ts";
 import type { Family } from "#shared/net/ip.ts";
 
 export interface InstanceImage {
@@ -58,10 +58,11 @@ const PROCESSES: readonly Process[] = [
 const DEFAULT_RESOURCES = { requests: { cpu: "100m", memory: "128Mi" } } as const;
 
 function settingsOf({ spec }: GatewayParameters): readonly string[] {
-  return instanceSettings(
+  const forwarding = instanceSettings(
     spec.externalNetworks.map((network) => network.interface),
     spec.serviceNetworks.map((network) => network.interface),
-  ).map(([key, value]) => `${key}=${value}`);
+  );
+  return [...forwarding, ...trackingSettings()].map(([key, value]) => `${key}=${value}`);
 }
 
 /** Multus' list of attachments, one for each interface but the pod's own. */

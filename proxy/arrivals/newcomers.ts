@@ -1,7 +1,7 @@
 import type { EndpointSlice } from "#shared/api/core.ts";
 import { FAMILIES, type Ip } from "#shared/net/ip.ts";
 import type { GatewayAttachment } from "#shared/resolve/attachment-types.ts";
-import { indexSlices, targetsOf } from "#shared/resolve/targets.ts";
+import { indexSlices, isOrdinary, targetsOf } from "#shared/resolve/targets.ts";
 
 /** Addresses of the targets of one Service's port in one family: those who share its flows. */
 export type Company = ReadonlySet<Ip>;
@@ -14,11 +14,13 @@ export function companies(
   const index = indexSlices(slices);
   const found = new Map<string, Company>();
   for (const { service, port } of gateways.flatMap(({ routes }) => routes.flatMap((route) => route.backends))) {
+    // Their pods need not be set up for anything.
+    if (isOrdinary(service)) continue;
     const name = `${service.metadata.namespace}/${service.metadata.name}`;
     for (const family of FAMILIES) {
       const key = `${name} ${port.protocol} ${port.name ?? ""} ${family}`;
       if (found.has(key)) continue;
-      const targets = targetsOf(index.get(name) ?? [], family, { name: port.name ?? "", protocol: port.protocol });
+      const targets = targetsOf(index.of(service), family, { name: port.name ?? "", protocol: port.protocol });
       if (targets.length > 0) found.set(key, new Set(targets.map(({ address }) => address)));
     }
   }

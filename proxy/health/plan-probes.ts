@@ -4,7 +4,7 @@ import { shortHash } from "#shared/balance/stable-hash.ts";
 import { FAMILIES, type Family, familyOf, type Ip } from "#shared/net/ip.ts";
 import type { GatewayAttachment } from "#shared/resolve/attachment-types.ts";
 import { askedPort, type HealthChecks } from "#shared/resolve/health-checks.ts";
-import { indexSlices, serviceNetwork, type Target, targetsOf } from "#shared/resolve/targets.ts";
+import { indexSlices, type SliceIndex, serviceNetwork, type Target, targetsOf } from "#shared/resolve/targets.ts";
 import type { ProbeSpec } from "./probe-spec.ts";
 
 /** A probe, and whom it is for. */
@@ -72,7 +72,7 @@ function interfacesOf({ parameters }: GatewayAttachment): ReadonlyMap<string, st
 }
 
 class Planner {
-  readonly #slices: ReadonlyMap<string, readonly EndpointSlice[]>;
+  readonly #slices: SliceIndex;
   readonly #probes = new Map<string, PlannedProbe>();
 
   constructor(slices: readonly EndpointSlice[]) {
@@ -100,7 +100,7 @@ class Planner {
   }
 
   #targets(service: Service, family: Family, { name = "", protocol }: ServicePort): readonly Target[] {
-    return targetsOf(this.#slices.get(named(service)) ?? [], family, { name, protocol });
+    return targetsOf(this.#slices.of(service), family, { name, protocol });
   }
 
   #numbers(service: Service, family: Family, port: ServicePort): ReadonlyMap<string, number | undefined> {

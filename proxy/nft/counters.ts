@@ -20,6 +20,12 @@ export const SLOW = "slow-path";
 export const STRAY = "stray";
 /** Packets of moved slots whose flow could not be remembered for want of room: they went to the slot's former owner. */
 export const KEPT_FULL = "kept-full";
+/** Packets of new connections to ordinary Services beyond those that are tracked, dropped: see `primary-path.ts`. */
+export const TRACKED_FULL = "tracked-full";
+/** Packets to ordinary Services that fit no connection (TCP windows, checksums), dropped. */
+export const TRACKED_INVALID = "tracked-invalid";
+/** Packets to ordinary Services whose target is an address of the instance itself, dropped. */
+export const TRACKED_LOCAL = "tracked-local";
 /** Packets beyond what their sender may ask of the stack or of the instance, dropped: see `allowances.ts`. */
 export const FRAGMENTS_LIMITED = "fragments-limited";
 export const ANSWERS_LIMITED = "answers-limited";

@@ -3,6 +3,7 @@ import { FAMILIES, type Family, familyOf, type Ip } from "#shared/net/ip.ts";
 import { TableBuilder } from "#shared/nft/table-builder.ts";
 import type { TableState } from "#shared/nft/table-state.ts";
 import { type Intent, type Leg, REFUSED } from "#shared/resolve/intent-types.ts";
+import { isPrimary } from "#shared/resolve/primary-network.ts";
 import { accepts, keeps, type Moves, NO_MOVES } from "../moves/moves.ts";
 import {
   ANSWERS,
@@ -108,6 +109,8 @@ function innerMtu(intent: Intent, environment: Environment, device: string): num
  * which leg it is may be known here only.
  */
 function legChain(builder: TableBuilder, intent: Intent, environment: Environment, leg: Leg, family: Family): string {
+  // Counted in the stack, where it is known whether the connection has another leg.
+  if (isPrimary(leg)) return builder.chain("primary", ["accept"]);
   const address = leg.addresses[family];
   const count = builder.count(counterName("leg", leg.key));
   const nextHop = address === undefined ? undefined : (environment.nextHops.get(address) ?? address);

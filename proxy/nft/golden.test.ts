@@ -69,6 +69,20 @@ function render(table: TableState, intent: Intent): string {
 
 const CASES: readonly (readonly [string, ScenarioOptions])[] = [
   ["dsr-dual-stack", { targets: 2 }],
+  [
+    "primary",
+    {
+      targets: 2,
+      targetPort: 80,
+      mode: "NAT",
+      listeners: [
+        { protocol: "TCP", port: 8080 },
+        { protocol: "UDP", port: 8080 },
+        { protocol: "TCP", port: 9090 },
+      ],
+      ordinary: (index) => index < 2,
+    },
+  ],
   ["nat", { targets: 2, mode: "NAT", targetPort: 80, listeners: [{ protocol: "TCP", port: 8080 }] }],
   [
     "flow-routes",

@@ -1,6 +1,7 @@
 import type { PortRange } from "#shared/api/fields.ts";
 import type { Family, Ip } from "#shared/net/ip.ts";
 import type { Flow, Intent, Leg } from "#shared/resolve/intent-types.ts";
+import { isPrimary } from "#shared/resolve/primary-network.ts";
 import { mergeRanges } from "#shared/resolve/port-ranges.ts";
 import { protocolName, protocolNumber } from "./match.ts";
 
@@ -35,8 +36,9 @@ export function returnTranslations(intent: Intent, family: Family): readonly Ret
     const table = flow.table === undefined ? undefined : intent.tables.get(flow.table);
     if (flow.family !== family || table === undefined || vip === undefined) continue;
     const legs = [...table.legs, ...flow.draining].flatMap((id) => intent.legs.get(id) ?? []);
-    for (const { addresses, port } of legs) {
-      if (addresses[family] === undefined) continue;
+    for (const leg of legs) {
+      const { addresses, port } = leg;
+      if (addresses[family] === undefined || isPrimary(leg)) continue;
       for (const protocol of flow.protocols) {
         const at = `${addresses[family]} . ${protocolNumber(protocol)}`;
         if (port === undefined) {
@@ -60,9 +62,9 @@ export function returnTranslations(intent: Intent, family: Family): readonly Ret
   return [...found.values()];
 }
 
-/** What a packet to a leg must be rewritten to in NAT mode; empty in DSR mode. */
+/** What a packet to a leg must be rewritten to in NAT mode; empty in DSR mode, and where connections are tracked. */
 export function forwardTranslation(intent: Intent, leg: Leg, family: Family): readonly string[] {
-  if (intent.mode === "DSR") return [];
+  if (intent.mode === "DSR" || isPrimary(leg)) return [];
   const address = family === 4 ? `ip daddr set ${leg.addresses[4]}` : `ip6 daddr set ${leg.addresses[6]}`;
   const protocol = /:(tcp|udp|sctp)\/[0-9]+$/.exec(leg.key)?.[1];
   return [...(leg.port === undefined || protocol === undefined ? [] : [`${protocol} dport set ${leg.port}`]), address];

@@ -3,6 +3,7 @@ import { FAMILIES, type Family, familyOf, ipToBigInt } from "#shared/net/ip.ts";
 import { TableBuilder } from "#shared/nft/table-builder.ts";
 import type { TableState } from "#shared/nft/table-state.ts";
 import { type Intent, type Leg, REFUSED } from "#shared/resolve/intent-types.ts";
+import { isPrimary, tracksConnections } from "#shared/resolve/primary-network.ts";
 import { accepts, keeps, type Moves, NO_MOVES } from "../moves/moves.ts";
 import { tooBigAnswers } from "./allowances.ts";
 import { counterName, REFUSED_COUNTER, STRAY, UNMATCHED } from "./counters.ts";
@@ -10,6 +11,7 @@ import { dispatch } from "./dispatch.ts";
 import { IP } from "./fast-path.ts";
 import { type Finish, keptMap } from "./kept-flows.ts";
 import { packetFields } from "./match.ts";
+import { BEFORE_TRACKING, forwardToPrimary, primaryPath } from "./primary-path.ts";
 import { forwardTranslation, returnTranslations } from "./return-translation.ts";
 import { TABLE } from "./table-name.ts";
 
@@ -43,9 +45,11 @@ export function slowPath(intent: Intent, moves: Moves = NO_MOVES): TableState {
     place: "prerouting -450",
     rules: [{ match: "", chain: builder.chain("defrag", defragmentation()) }],
   });
+  const tracks = tracksConnections(intent);
+  const priority = tracks ? BEFORE_TRACKING : -150;
   builder.base("prerouting", {
-    hook: "type filter hook prerouting priority -150; policy accept;",
-    place: "prerouting -150",
+    hook: `type filter hook prerouting priority ${priority}; policy accept;`,
+    place: `prerouting ${priority}`,
     rules: FAMILIES.flatMap((family) => [
       {
         match: `iifname ${external} meta nfproto ${NFPROTO[family]}`,
@@ -64,6 +68,7 @@ export function slowPath(intent: Intent, moves: Moves = NO_MOVES): TableState {
     place: "output -150",
     rules: [{ match: "", chain: builder.chain("output", output(builder)) }],
   });
+  if (tracks) primaryPath(builder, intent, { external, service, both });
   // After what is moved of them: where a change takes several transactions, the exception comes before the rule.
   for (const [name, table] of intent.tables) builder.lut(name, table.slots);
   return builder.finish();
@@ -169,7 +174,8 @@ function forward(builder: TableBuilder, intent: Intent): string {
     for (const leg of intent.legs.values()) {
       if (leg.addresses[family] === undefined) continue;
       const count = builder.count(counterName("leg", leg.key));
-      const chain = builder.chain("leg", [count, ...forwardTranslation(intent, leg, family), "accept"]);
+      const rewritten = isPrimary(leg) ? forwardToPrimary(leg) : forwardTranslation(intent, leg, family);
+      const chain = builder.chain("leg", [count, ...rewritten, "accept"]);
       legs.set(String(leg.id), `goto ${chain}`);
     }
     legs.set(String(REFUSED), `goto ${builder.chain("refused", [builder.count(REFUSED_COUNTER), "drop"])}`);

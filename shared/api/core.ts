@@ -27,6 +27,8 @@ export const serviceSchema = z.looseObject({
   kind: z.literal("Service"),
   metadata: namespacedMetaSchema,
   spec: z.looseObject({
+    /** ExternalName: a name in place of targets. */
+    type: z.string().optional(),
     selector: z.record(z.string(), z.string()).optional(),
     ports: z.array(servicePortSchema).default([]),
     /** ClientIP: all flows of one source address go to one target. */

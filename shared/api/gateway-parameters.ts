@@ -104,6 +104,21 @@ export const gatewayParametersSchema = z.strictObject({
         })
         .prefault({})
         .describe("What becomes of flows that exist when targets change."),
+      primaryNetwork: z
+        .strictObject({
+          maxConnections: z
+            .int()
+            .min(512)
+            .max(4_194_304)
+            .default(131_072)
+            .describe(
+              "Connections to ordinary Services (those without a service network) that an instance tracks at once, each " +
+                "family. Packets that would begin more are dropped and counted. About 400 bytes of kernel memory each; " +
+                "the machine's own nf_conntrack_max holds as well.",
+            ),
+        })
+        .prefault({})
+        .describe("The network on which ordinary Services are reached."),
       returnPath: z
         .enum(["Agent", "Network"])
         .default("Agent")

@@ -6,6 +6,19 @@ import { linkSettings, neighbourSettings } from "./neighbour-settings.ts";
  */
 export const REASSEMBLY = { bytes: 32 << 20, seconds: 3 } as const;
 
+/**
+ * How long the kernel remembers connections to ordinary Services that are silent, or that nobody has answered yet (its own:
+ * five days, two minutes, one minute). What there is room for is used up by those that nobody has any more.
+ */
+const TRACKED_SECONDS = { established: 86_400, close_wait: 3_600, syn_sent: 20, syn_recv: 20 } as const;
+
+/** Settings for tracked connections: what cannot be set stays as it is, and nothing depends on it. */
+export function trackingSettings(): readonly (readonly [string, string])[] {
+  return Object.entries(TRACKED_SECONDS).map(
+    ([state, seconds]) => [`net/netfilter/nf_conntrack_tcp_timeout_${state}`, String(seconds)] as const,
+  );
+}
+
 /** Settings of a gateway instance's network namespace that forwarding needs: sysctl path and value. */
 export function instanceSettings(
   external: readonly string[],

@@ -33,7 +33,14 @@ const objects = z.object({
           elem: z.array(z.unknown()).default([]),
         })
         .optional(),
-      set: z.object({ ...named, timeout: z.number().optional(), elem: z.array(z.unknown()).default([]) }).optional(),
+      set: z
+        .object({
+          ...named,
+          size: z.number().optional(),
+          timeout: z.number().optional(),
+          elem: z.array(z.unknown()).default([]),
+        })
+        .optional(),
       chain: z.object({ ...named, hook: z.string().optional(), prio: z.number().optional() }).optional(),
       rule: z.object({ chain: z.string(), expr: z.array(z.unknown()) }).optional(),
     }),
@@ -79,7 +86,8 @@ export function readTable(listing: unknown, suspicion?: Suspicion): ListedTable 
   const rules: { chain: string; expr: unknown[] }[] = [];
   for (const object of objects.parse(listing).nftables) {
     if (object.counter) counters.add(object.counter.name);
-    if (object.set?.timeout !== undefined) {
+    // nft 1.0.6 tells no flag in JSON. Only sets whose elements packets make have a size.
+    if (object.set?.timeout !== undefined || object.set?.size !== undefined) {
       dynamic.set(object.set.name, "set");
     } else if (object.set) {
       const { name, elem } = object.set;

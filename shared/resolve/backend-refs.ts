@@ -1,11 +1,12 @@
 import type { Service } from "../api/core.ts";
 import { describeRef } from "../api/kinds.ts";
 import type { Condition } from "../api/meta.ts";
-import { API_GROUP, GATEWAY_GROUP } from "../api/names.ts";
+import { API_GROUP, GATEWAY_GROUP, SERVICE_NETWORK_ANNOTATION } from "../api/names.ts";
 import type { BackendRef, Protocol, ReferenceGrant, Route } from "../api/routes.ts";
 import type { ObjectView } from "../store/object-store.ts";
 import type { AttachedBackend } from "./attachment-types.ts";
 import { condition, joinMessages } from "./conditions.ts";
+import { isOrdinary } from "./targets.ts";
 
 /** Reasons of a route's condition ResolvedRefs, as the Gateway API names them. */
 type BackendProblemReason = "InvalidKind" | "RefNotPermitted" | "BackendNotFound" | "UnsupportedProtocol";
@@ -80,6 +81,10 @@ function resolve(view: ObjectView, route: Route, ref: BackendRef): Resolution {
   }
   const service = view.get("Service", namespace, ref.name);
   if (service === undefined) return { reason: "BackendNotFound", message: `${where} does not exist` };
+  if (service.spec.type === "ExternalName") {
+    const message = `${where} is of type ExternalName, which leads to a name instead of to targets; refer to another Service`;
+    return { reason: "InvalidKind", message };
+  }
   if (ref.port === undefined) {
     return { reason: "BackendNotFound", message: `the reference to ${where} names no port; ${portsText(service)}` };
   }
@@ -96,6 +101,14 @@ function resolve(view: ObjectView, route: Route, ref: BackendRef): Resolution {
     };
   }
   return { backends: usable.map((port) => ({ service, port, weight: ref.weight })) };
+}
+
+/** A forgotten annotation is told here: it is no fault. */
+function onPrimary(backends: readonly AttachedBackend[]): string {
+  const ordinary = backends.filter(({ service }) => isOrdinary(service)).map(({ service }) => service.metadata);
+  const names = [...new Set(ordinary.map(({ namespace, name }) => `${namespace}/${name}`))];
+  if (names.length === 0) return "";
+  return ` Without annotation ${SERVICE_NETWORK_ANNOTATION}, and so reached on the primary network: ${joinMessages(names)}.`;
 }
 
 /** Which of a route's backendRefs may be used, and the route's condition ResolvedRefs. */
@@ -116,7 +129,7 @@ export function resolveBackends(view: ObjectView, route: Route): ResolvedBackend
   const [first] = problems;
   const resolvedRefs =
     first === undefined
-      ? condition("ResolvedRefs", "True", "ResolvedRefs", "All backends are resolved.", generation)
+      ? condition("ResolvedRefs", "True", "ResolvedRefs", `All backends are resolved.${onPrimary(backends)}`, generation)
       : condition(
           "ResolvedRefs",
           "False",

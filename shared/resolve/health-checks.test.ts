@@ -6,7 +6,7 @@ import { type Manifest, viewOf } from "./objects.fixture.ts";
 
 const service = (name: string, ports: readonly Record<string, unknown>[]): Manifest => ({
   kind: "Service",
-  metadata: { name, namespace: "default" },
+  metadata: { name, namespace: "default", annotations: { "k8s.v1.cni.cncf.io/service-network": "svc-net" } },
   spec: { ports },
 });
 const check = (name: string, day: number, spec: Record<string, unknown>, namespace = "default"): Manifest => ({
@@ -43,6 +43,13 @@ function resolve(...manifests: Manifest[]): {
 }
 
 describe("which check is in force where", () => {
+  test("an ordinary Service has none: the kubelet asks its pods", () => {
+    const ordinary = { ...WEB, metadata: { name: "web", namespace: "default" } };
+    const { ports, reports } = resolve(ordinary, check("all", 1, { targetRefs: [{ name: "web" }] }));
+    expect(ports).toEqual({ "web/http": undefined, "web/https": undefined });
+    expect(reports).toEqual([expect.stringMatching(/^all False Invalid Service web names no service network: /)]);
+  });
+
   test("a Service's check holds for its ports, but for those that have their own", () => {
     const { ports, reports } = resolve(
       WEB,

@@ -5,6 +5,7 @@ import type { Ip } from "../net/ip.ts";
 import type { ObjectView } from "../store/object-store.ts";
 import { byAge } from "./age.ts";
 import { condition, joinMessages } from "./conditions.ts";
+import { isOrdinary } from "./targets.ts";
 
 /** A HealthCheck's condition Accepted: whether all that it names is checked by it. */
 interface HealthCheckReport {
@@ -59,6 +60,10 @@ function fault(
   const service = view.get("Service", namespace, name);
   if (service === undefined) {
     return { reason: "TargetNotFound", message: `there is no Service ${name} in namespace ${namespace}` };
+  }
+  if (isOrdinary(service)) {
+    const message = `Service ${name} names no service network: on the primary one the kubelet's own probes tell who is ready`;
+    return { reason: "Invalid", message };
   }
   const ports = service.spec.ports.filter((port) => sectionName === undefined || port.name === sectionName);
   if (sectionName !== undefined && ports.length === 0) {

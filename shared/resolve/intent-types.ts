@@ -14,12 +14,14 @@ export interface Leg {
   readonly key: string;
   /** `namespace/name` of the pod, or the address where no pod is named. */
   readonly target: string;
-  /** `namespace/name` of the service network. */
+  /** `namespace/name` of the service network, or `PRIMARY_NETWORK`. */
   readonly network: string;
   readonly interface: string;
   readonly addresses: { readonly 4?: Ip; readonly 6?: Ip };
-  /** NAT only: the port that packets to the target carry; absent: they keep theirs. */
+  /** Where ports are translated: the port that packets to the target carry; absent: they keep theirs. */
   readonly port?: number;
+  /** Primary network only: what its packets are. */
+  readonly protocol?: Protocol;
   readonly state: LegState;
 }
 
@@ -94,6 +96,8 @@ export interface Intent {
   readonly mode: "DSR" | "NAT";
   readonly hashSeed: number;
   readonly flowKeeping: GatewayParameters["spec"]["flowKeeping"];
+  /** Connections on the primary network that an instance tracks at once, each family. */
+  readonly maxConnections: number;
   readonly externalInterfaces: readonly string[];
   readonly serviceNetworks: readonly { readonly name: string; readonly interface: string }[];
   /** In ascending order of their text. */

@@ -286,7 +286,6 @@ describe("two Gateways that share a VIP", () => {
 
 describe("Services", () => {
   it.each([
-    ["NotAServiceI", {}],
     ["InvalidAnnotation", { "k8s.v1.cni.cncf.io/service-network": "Not A Name" }],
     ["NetworkNotAttached", { "k8s.v1.cni.cncf.io/service-network": "other-net" }],
   ])("%s: named, with the fix, once for all flows", async (reason, annotations) => {

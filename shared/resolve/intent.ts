@@ -9,9 +9,10 @@ import type { IsUnreachable } from "./health-checks.ts";
 import type { Flow, Intent, Leg, LegId, Problem } from "./intent-types.ts";
 import { Legs } from "./legs.ts";
 import { mergeCidrs, mergeRanges } from "./port-ranges.ts";
+import { isPrimary, PRIMARY_NETWORK } from "./primary-network.ts";
 import { ReturnClaims } from "./return-claims.ts";
 import { shareTables, type TableCache, type TableRequest } from "./tables.ts";
-import { indexSlices, serviceNetwork, type Target, targetsOf } from "./targets.ts";
+import { indexSlices, type SliceIndex, serviceNetwork, type Target, targetsOf } from "./targets.ts";
 
 interface Share {
   readonly leg: Leg;
@@ -63,7 +64,7 @@ function singlePort(ports: PortRangeList): number | undefined {
 class Resolver {
   readonly #gateway: GatewayAttachment;
   readonly #parameters: NonNullable<GatewayAttachment["parameters"]>;
-  readonly #slices: ReadonlyMap<string, readonly EndpointSlice[]>;
+  readonly #slices: SliceIndex;
   readonly #networks: ReadonlyMap<string, { readonly name: string; readonly interface: string }>;
   readonly #legs = new Legs();
   readonly #problems: Problem[] = [];
@@ -121,15 +122,7 @@ class Resolver {
   #network(service: Service, route: ObjectRef): { readonly name: string; readonly interface: string } | undefined {
     const wanted = serviceNetwork(service);
     const field = "metadata.annotations[k8s.v1.cni.cncf.io/service-network]";
-    if (wanted === undefined) {
-      this.#problem(
-        route,
-        refOf(service),
-        "NotAServiceI",
-        `${field} is missing: name the service network, as [namespace/]network[@interface]`,
-      );
-      return undefined;
-    }
+    if (wanted === undefined) return { name: PRIMARY_NETWORK, interface: PRIMARY_NETWORK };
     const network = wanted === null ? undefined : this.#networks.get(wanted.network);
     if (wanted === null) {
       this.#problem(
@@ -164,12 +157,20 @@ class Resolver {
     const network = this.#network(backend.service, route);
     if (network === undefined) return [];
     const protocol = backend.port.protocol;
-    const slices = this.#slices.get(named(backend.service)) ?? [];
-    const targets = targetsOf(slices, family, { name: backend.port.name ?? "", protocol }).filter(
+    const primary = isPrimary({ network: network.name });
+    const targets = targetsOf(this.#slices.of(backend.service), family, { name: backend.port.name ?? "", protocol }).filter(
       ({ address }) => !isUnreachable(backend.service, backend.port, address),
     );
-    const nat = this.#parameters.spec.mode === "NAT";
+    if (primary && protocol === "SCTP") {
+      const what = `port ${backend.port.port}/SCTP of Service ${named(backend.service)}`;
+      const message = `${what} is on the primary network, where TCP and UDP are carried: name a service network`;
+      this.#problem(route, refOf(backend.service), "UnsupportedProtocol", message);
+      return [];
+    }
+    const nat = primary || this.#parameters.spec.mode === "NAT";
     const usable = targets.filter(({ port }) => {
+      // Kubernetes leaves a pod's slice without the port that the pod does not have.
+      if (primary) return port !== undefined;
       if (nat || matchPort === undefined || port === undefined || port === matchPort) return true;
       this.#problem(
         route,
@@ -187,8 +188,10 @@ class Resolver {
     return usable.map((target) => {
       const { identity, address, port } = target;
       // A port that stays the same is not rewritten, and its targets' table is shared with other ports.
-      const translate = nat && matchPort !== undefined && port !== matchPort ? port : undefined;
-      const suffix = translate === undefined ? "" : `:${protocol.toLowerCase()}/${translate}`;
+      const translate = nat && matchPort !== undefined && (primary || port !== matchPort) ? port : undefined;
+      // Of the primary network's legs each has one protocol: connections are forgotten by leg.
+      const own = primary || translate !== undefined ? `:${protocol.toLowerCase()}` : "";
+      const suffix = `${own}${translate === undefined ? "" : `/${translate}`}`;
       const stands = standing(target);
       const accepts = stands === accepting;
       const key = this.#legs.add({
@@ -198,6 +201,7 @@ class Resolver {
         interface: network.interface,
         addresses: { [family]: address },
         ...(translate === undefined ? {} : { port: translate }),
+        ...(primary ? { protocol } : {}),
         state: accepts ? "accepting" : stands === "unready" || stands === "arriving" ? stands : "draining",
       });
       return { key, weight: accepts ? backend.weight / count : 0 };
@@ -378,6 +382,7 @@ class Resolver {
       mode: this.#parameters.spec.mode,
       hashSeed: this.#parameters.spec.hashSeed,
       flowKeeping: this.#parameters.spec.flowKeeping,
+      maxConnections: this.#parameters.spec.primaryNetwork.maxConnections,
       externalInterfaces: this.#parameters.spec.externalNetworks.map((n) => n.interface),
       serviceNetworks: [...this.#networks.values()],
       vips,

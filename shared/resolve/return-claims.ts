@@ -1,4 +1,5 @@
 import type { Flow, Leg } from "./intent-types.ts";
+import { isPrimary } from "./primary-network.ts";
 
 /** Replies from these ports of a target come, for the client, from this VIP and port. */
 interface Claim {
@@ -22,9 +23,11 @@ export class ReturnClaims {
   /** @returns what stands in the way, in words; undefined when the flow now has all that it needs. */
   claim(flow: Omit<Flow, "table" | "draining">, legs: readonly Leg[]): string | undefined {
     const [vip, another] = flow.vips;
-    if (vip === undefined) return undefined;
+    // What is tracked needs no claim.
+    const stateless = legs.filter((leg) => !isPrimary(leg));
+    if (vip === undefined || stateless.length === 0) return undefined;
     if (another !== undefined) return `the flow has several VIPs of one family (${flow.vips.join(", ")})`;
-    const wanted = legs.flatMap((leg) => this.#wanted(flow, leg, vip));
+    const wanted = stateless.flatMap((leg) => this.#wanted(flow, leg, vip));
     for (const { at, claim } of wanted) {
       const other = this.#claims
         .get(at)

@@ -26,6 +26,11 @@ const slice = ({ name = "s", labels = {}, family = 4, ports = [{ port: 80 }], en
     ports,
     endpoints,
   });
+function serviceOf(manifest: Manifest): Service {
+  const made = object(manifest);
+  if (!isKind(made.kind) || made.kind !== "Service") throw new TypeError("not a Service");
+  return made;
+}
 const endpoint = (pod: string | undefined, address: string, more: object = {}): unknown => ({
   addresses: [address],
   ...(pod === undefined ? {} : { targetRef: { kind: "Pod", namespace: "default", name: pod } }),
@@ -106,7 +111,7 @@ describe("targets", () => {
     );
   });
 
-  it("are looked up by Service; slices of the built-in controller hold primary addresses and do not count", () => {
+  it("are looked up by Service: the built-in controller's, which hold primary addresses, are ordinary Services' only; ours are not", () => {
     const own = slice({ name: "own", endpoints: [] });
     const builtIn = slice({
       name: "built-in",
@@ -120,21 +125,27 @@ describe("targets", () => {
       ports: [],
       endpoints: [],
     });
-    expect([...indexSlices([builtIn, own, orphan])]).toEqual([["default/web", [own]]]);
+    const ours = slice({
+      name: "ours",
+      labels: { "endpointslice.kubernetes.io/managed-by": "causeway.dev" },
+      endpoints: [endpoint("a", "10.1.0.1")],
+    });
+    const index = indexSlices([builtIn, own, ours, orphan]);
+    const service = (annotations: object): Service => {
+      const metadata = { name: "web", namespace: "default", annotations };
+      return serviceOf({ kind: "Service", metadata, spec: { ports: [{ port: 80 }] } });
+    };
+    expect(index.of(service({ "k8s.v1.cni.cncf.io/service-network": "svc-net" }))).toEqual([own, ours]);
+    expect(index.of(service({ "k8s.v1.cni.cncf.io/service-network": "Not A Name" }))).toEqual([own, ours]);
+    expect(index.of(service({}))).toEqual([builtIn, own]);
   });
 });
 
 describe("the service network", () => {
   const of = (annotation: string | undefined) => {
     const annotations = annotation === undefined ? {} : { "k8s.v1.cni.cncf.io/service-network": annotation };
-    const service = object({
-      kind: "Service",
-      metadata: { name: "web", namespace: "default", annotations },
-      spec: { ports: [{ port: 80 }] },
-    });
-    const isService = (candidate: typeof service): candidate is Service & typeof service =>
-      candidate.kind === "Service";
-    return isService(service) ? serviceNetwork(service) : expect.fail("not a Service");
+    const metadata = { name: "web", namespace: "default", annotations };
+    return serviceNetwork(serviceOf({ kind: "Service", metadata, spec: { ports: [{ port: 80 }] } }));
   };
 
   it.each([

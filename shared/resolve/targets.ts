@@ -3,6 +3,7 @@ import {
   BUILT_IN_SLICES,
   SERVICE_NETWORK_ANNOTATION,
   SLICE_MANAGED_BY_LABEL,
+  SLICE_MANAGED_BY_VALUE,
   SLICE_SERVICE_LABEL,
 } from "../api/names.ts";
 import type { Protocol } from "../api/routes.ts";
@@ -47,18 +48,40 @@ function identityOf(endpoint: Endpoint, slice: EndpointSlice, address: Ip): stri
   return ref?.kind === "Pod" ? `${ref.namespace ?? slice.metadata.namespace}/${ref.name}` : address;
 }
 
-/** Slices by `namespace/service`, so that each Service finds its own without a search. */
-export function indexSlices(slices: readonly EndpointSlice[]): ReadonlyMap<string, readonly EndpointSlice[]> {
+/**
+ * Whether a Service has no service network: it is reached on the primary one, as any Service is. An annotation that does
+ * not parse was meant to name one.
+ */
+export function isOrdinary(service: Service): boolean {
+  return serviceNetwork(service) === undefined;
+}
+
+/** Slices by Service, so that each finds its own without a search. */
+export interface SliceIndex {
+  of(service: Service): readonly EndpointSlice[];
+}
+
+/**
+ * Slices that hold a Service's targets. Kubernetes' own controller publishes primary addresses for every Service with a
+ * selector: they count for ordinary Services only. Ours count for service-is only: they outlive the annotation by a moment.
+ */
+export function indexSlices(slices: readonly EndpointSlice[]): SliceIndex {
   const index = new Map<string, EndpointSlice[]>();
   for (const slice of slices) {
     const name = slice.metadata.labels[SLICE_SERVICE_LABEL];
-    if (name === undefined || slice.metadata.labels[SLICE_MANAGED_BY_LABEL] === BUILT_IN_SLICES) continue;
+    if (name === undefined) continue;
     const key = `${slice.metadata.namespace}/${name}`;
     const list = index.get(key);
     if (list) list.push(slice);
     else index.set(key, [slice]);
   }
-  return index;
+  return {
+    of: (service) => {
+      const foreign = isOrdinary(service) ? SLICE_MANAGED_BY_VALUE : BUILT_IN_SLICES;
+      const all = index.get(`${service.metadata.namespace}/${service.metadata.name}`) ?? [];
+      return all.filter(({ metadata }) => metadata.labels[SLICE_MANAGED_BY_LABEL] !== foreign);
+    },
+  };
 }
 
 /** Absent conditions mean ready, serving and not terminating (EndpointConditions of discovery.k8s.io/v1). */

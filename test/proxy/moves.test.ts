@@ -386,7 +386,7 @@ describe("flows and changes of targets", () => {
       asked.map(({ source, destination, ...ports }) => {
         const packet = { ...ports, protocol: "UDP" as const, source: ip(source), destination: ip(destination) };
         const kept = (family: 4 | 6, hash: number) => bed.kernel.kept.at(now.intent, family, hash);
-        return whereabouts(now.intent, now.moves, packet, kept).leg?.target.replace("default/", "");
+        return whereabouts(now.intent, now.moves, packet, kept, () => undefined).leg?.target.replace("default/", "");
       });
     await program([1, 2, 3]);
     const before = await ask(flows);

@@ -36,7 +36,15 @@ export interface ScenarioOptions {
   /** Network part of targets' addresses: `10.1.0` gives 10.1.0.1, 10.1.0.2 … */
   readonly subnet?: string;
   readonly subnet6?: string;
+  /** Whether the Service of the listener at `index` is an ordinary one: its targets are {@link POD_SUBNET}'s. */
+  readonly ordinary?: (index: number) => boolean;
 }
+
+/** Network part of addresses on the primary network. */
+const POD_SUBNET = { 4: "10.244.0", 6: "fd00:244::" } as const;
+
+/** As Kubernetes' own controller labels its EndpointSlices. */
+export const BUILT_IN = { "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io" };
 
 const meta = (name: string, more: object = {}) => ({ name, namespace: "default", ...more });
 
@@ -61,11 +69,12 @@ export function slice(
   protocol: "TCP" | "UDP",
   addresses: ReadonlyMap<string, string>,
   terminating: ReadonlySet<string> = new Set(),
+  labels: Readonly<Record<string, string>> = {},
 ): AnyObject {
   return object({
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
-    metadata: meta(`${serviceName}-${family}`, { labels: { "kubernetes.io/service-name": serviceName } }),
+    metadata: meta(`${serviceName}-${family}`, { labels: { ...labels, "kubernetes.io/service-name": serviceName } }),
     addressType: `IPv${family}`,
     ports: [{ port, protocol }],
     endpoints: [...addresses].map(([pod, address]) => ({
@@ -97,6 +106,7 @@ export function scenario({
   service: serviceInterface = "svc0",
   subnet = "10.1.0",
   subnet6 = "fd00:1::",
+  ordinary = () => false,
 }: ScenarioOptions = {}): MemoryStore {
   const store = new MemoryStore();
   const put = (manifest: Manifest): void => store.put(object(manifest));
@@ -147,27 +157,14 @@ export function scenario({
     const leaving = new Set(terminating.map((n) => `pod-${n}`));
     const pods = (addressOf: (n: number) => string): Map<string, string> =>
       new Map(numbers.map((n) => [`pod-${n}`, addressOf(n)]));
-    store.put(service(name, port, protocol));
-    store.put(
-      slice(
-        name,
-        4,
-        at,
-        protocol,
-        pods((n) => v4(subnet, n)),
-        leaving,
-      ),
-    );
-    store.put(
-      slice(
-        name,
-        6,
-        at,
-        protocol,
-        pods((n) => `${subnet6}${n.toString(16)}`),
-        leaving,
-      ),
-    );
+    const isOrdinary = ordinary(index);
+    const labels = isOrdinary ? BUILT_IN : {};
+    store.put(service(name, port, protocol, isOrdinary ? { annotations: {} } : {}));
+    const [net4, net6] = isOrdinary ? [POD_SUBNET[4], POD_SUBNET[6]] : [subnet, subnet6];
+    const addresses4 = pods((n) => v4(net4, n));
+    const addresses6 = pods((n) => `${net6}${n.toString(16)}`);
+    store.put(slice(name, 4, at, protocol, addresses4, leaving, labels));
+    store.put(slice(name, 6, at, protocol, addresses6, leaving, labels));
     put({
       apiVersion: "gateway.networking.k8s.io/v1",
       kind: `${protocol}Route`,

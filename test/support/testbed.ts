@@ -25,6 +25,13 @@ export interface TestbedOptions {
   readonly serviceMtu?: number;
   /** VIPs on the targets' loopback, as the node agent puts them in DSR mode. */
   readonly vips?: readonly string[];
+  /** Pods on a primary network, `p1` …, which know the way to nobody else: 10.244.0.1 …, fd00:244::1 …; instance .200, ::c8 (eth0). */
+  readonly pods?: number;
+}
+
+function namesOf({ targets, pods = 0 }: TestbedOptions): string[] {
+  const numbered = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, i) => `${prefix}${i + 1}`);
+  return ["c", "g", "s", ...numbered("t", targets), ...numbered("p", pods)];
 }
 
 /**
@@ -37,9 +44,9 @@ export class Testbed {
 
   constructor(options: TestbedOptions) {
     this.#options = options;
-    const { prefix, targets, serviceMtu = 1500, vips = [] } = options;
+    const { prefix, targets, serviceMtu = 1500, vips = [], pods = 0 } = options;
     const ns = (name: string): string => `${prefix}-${name}`;
-    const names = ["c", "g", "s", ...Array.from({ length: targets }, (_, i) => `t${i + 1}`)];
+    const names = namesOf(options);
     // Without duplicate address detection: a neighbour is asked for only once the link-local address may be used.
     const lines: string[] = names.map(
       (name) =>
@@ -71,6 +78,17 @@ export class Testbed {
         `ip netns exec ${ns(`t${i}`)} sysctl -qw net.ipv4.conf.all.arp_announce=2 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0`,
         `ip -n ${ns(`t${i}`)} route add default via 10.1.0.200; ip -n ${ns(`t${i}`)} -6 route add default via fd00:1::c8`,
       );
+    }
+    if (pods > 0) {
+      lines.push(`ip -n ${ns("s")} link add br1 type bridge; ip -n ${ns("s")} link set br1 up`);
+      link("g", "eth0", "s", "gw1");
+      lines.push(`ip -n ${ns("s")} link set gw1 master br1`);
+      address("g", "eth0", "10.244.0.200/16", "fd00:244::c8/64");
+    }
+    for (let i = 1; i <= pods; i++) {
+      link(`p${i}`, "eth0", "s", `p${i}`);
+      lines.push(`ip -n ${ns("s")} link set p${i} master br1`);
+      address(`p${i}`, "eth0", `10.244.0.${i}/16`, `fd00:244::${i.toString(16)}/64`);
     }
     lines.push(
       `ip -n ${ns("c")} route add 198.51.100.0/24 via 192.0.2.2; ip -n ${ns("c")} -6 route add 2001:db8:100::/64 via 2001:db8:2::2`,
@@ -115,8 +133,6 @@ export class Testbed {
 
   close(): void {
     this.kernel.close();
-    const { targets } = this.#options;
-    const names = ["c", "g", "s", ...Array.from({ length: targets }, (_, i) => `t${i + 1}`)];
-    sh(names.map((name) => `ip netns delete ${this.name(name)}`).join("\n"));
+    sh(namesOf(this.#options).map((name) => `ip netns delete ${this.name(name)}`).join("\n"));
   }
 }
