@@ -13,6 +13,7 @@ const answerSchema = z.object({
   moved: z.enum(["learning", "settled"]).optional(),
   former: z.string().optional(),
   kept: z.string().optional(),
+  tracked: z.string().optional(),
   target: z.string().optional(),
 });
 
@@ -42,7 +43,8 @@ export async function askInstances(packet: Packet, folders: readonly string[]): 
 }
 
 /** What differs from the lookup table on one instance, in words; nothing when nothing does. */
-export function exception({ instance, moved, owner, former, kept }: InstanceAnswer): [string, string][] {
+export function exception({ instance, moved, owner, former, kept, tracked }: InstanceAnswer): [string, string][] {
+  if (tracked !== undefined) return [["instance", `${instance}: tracks this connection; it stays with ${tracked}`]];
   if (moved === undefined) return [];
   const lines: [string, string][] = [["instance", `${instance}: the slot changed hands lately`]];
   if (kept !== undefined) lines.push(["", `this flow is known and stays with ${kept}`]);

@@ -11,6 +11,7 @@ import { ATTACH_KINDS, attach } from "#shared/resolve/attach.ts";
 import { resolveIntent } from "#shared/resolve/intent.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
 import { type Location, locate, type Packet } from "#shared/resolve/locate.ts";
+import { isPrimary } from "#shared/resolve/primary-network.ts";
 import { builtInSlices, ordinaryServices, SLICES_THAT_COUNT } from "#shared/resolve/slice-interest.ts";
 import { TableCache } from "#shared/resolve/tables.ts";
 import type { Interest } from "#shared/store/object-store.ts";
@@ -173,7 +174,7 @@ function asJson(packet: Packet, answer: Answer | undefined, instances: readonly 
           ...(location.leg.port === undefined ? {} : { port: location.leg.port }),
           network: location.leg.network,
           interface: location.leg.interface,
-          mode: intent.mode,
+          mode: isPrimary(location.leg) ? "tracked" : intent.mode,
           unreached,
         }
       : {}),
@@ -199,6 +200,12 @@ function asText(packet: Packet, answer: Answer | undefined, instances: readonly 
   return lines.map(([name, value]) => `${`${name}:`.padEnd(10)}${value}\n`).join("");
 }
 
+/** Of an ordinary Service, the objects tell where connections begin. */
+const BEGINNING: [string, string] = [
+  "",
+  "so for a connection that begins; one that exists stays where the instance that tracks it sends it",
+];
+
 function explanation(packet: Packet, { intent, location, unreached }: Answer): [string, string][] {
   if (location.kind === "not-a-vip") return [["result", `${packet.destination} is not a VIP of this Gateway`]];
   if (location.kind === "unmatched") {
@@ -219,20 +226,22 @@ function explanation(packet: Packet, { intent, location, unreached }: Answer): [
   if (location.kind === "refused")
     return [...lines, ["result", "the slot belongs to a backend that does not resolve: refused"]];
   const address = location.leg.addresses[familyOf(packet.destination)];
-  const rewritten =
-    intent.mode === "NAT" && address !== undefined
-      ? `destination becomes ${at(address, location.leg.port ?? packet.destinationPort)}`
-      : "the packet is not rewritten";
+  const primary = isPrimary(location.leg);
+  const translated =
+    address === undefined ? "" : `destination becomes ${at(address, location.leg.port ?? packet.destinationPort)}`;
+  const rewritten = primary
+    ? `tracked: ${translated}, source the instance's own address`
+    : intent.mode === "NAT"
+      ? `NAT: ${translated}`
+      : "DSR: the packet is not rewritten";
   return [
     ...lines,
-    ["target", `${location.leg.target} at ${address} on ${location.leg.network}`],
+    ["target", `${location.leg.target} at ${address} on ${primary ? "the " : ""}${location.leg.network}`],
+    ...(primary ? [BEGINNING] : []),
     ...unreached.map(({ instance, message }): [string, string] => [
       "health",
       `${instance} does not reach it (${message}): the slot has another owner there`,
     ]),
-    [
-      "path",
-      `any instance of ${intent.gateway} -> ${location.leg.interface} -> ${address} (${intent.mode}: ${rewritten})`,
-    ],
+    ["path", `any instance of ${intent.gateway} -> ${location.leg.interface} -> ${address} (${rewritten})`],
   ];
 }

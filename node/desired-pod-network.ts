@@ -167,7 +167,8 @@ class Resolver {
       const network = serviceNetwork(service);
       // What is wrong with such a Service is the proxy's to say.
       if (!network || !networks.has(network.network)) continue;
-      for (const [pod, use] of this.#targets(this.#slices.of(service), network)) uses.set(pod, [...(uses.get(pod) ?? []), use]);
+      for (const [pod, use] of this.#targets(this.#slices.of(service), network))
+        uses.set(pod, [...(uses.get(pod) ?? []), use]);
     }
     for (const [pod, podUses] of uses) {
       const hops = (family: Family, of: readonly Use[]): readonly ReturnHop[] =>
@@ -179,10 +180,7 @@ class Resolver {
   }
 
   /** The pods here that are targets, also those that are not ready: the return path stands before them. */
-  *#targets(
-    slices: readonly EndpointSlice[],
-    network: ServiceNetworkRef,
-  ): Generator<readonly [string, Use], void> {
+  *#targets(slices: readonly EndpointSlice[], network: ServiceNetworkRef): Generator<readonly [string, Use], void> {
     for (const slice of slices) {
       for (const { targetRef, addresses } of slice.endpoints) {
         const address = addresses[0];

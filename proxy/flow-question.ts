@@ -42,7 +42,8 @@ export function answerFlow(
   });
   if (found === undefined) return undefined;
   const { location, moved, former, kept, tracked, leg } = found;
-  const named = (name: "owner" | "former" | "kept" | "tracked" | "target", of: Leg | undefined) => of && { [name]: of.target };
+  const named = (name: "owner" | "former" | "kept" | "tracked" | "target", of: Leg | undefined) =>
+    of && { [name]: of.target };
   return {
     result: location.kind,
     ...named("owner", location.kind === "target" ? location.leg : undefined),

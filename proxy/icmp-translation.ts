@@ -81,7 +81,8 @@ function vipOf(
     if (flow.family !== family || address === undefined || !flow.protocols.includes(protocol)) continue;
     for (const id of [...(table?.legs ?? []), ...flow.draining]) {
       const leg = intent.legs.get(id);
-      const port = leg?.addresses[family] === target && !isPrimary(leg) ? vipPort(flow, leg.port, targetPort) : undefined;
+      const port =
+        leg?.addresses[family] === target && !isPrimary(leg) ? vipPort(flow, leg.port, targetPort) : undefined;
       if (port !== undefined) return { address, port };
     }
   }

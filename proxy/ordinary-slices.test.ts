@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { ObjectRef } from "#shared/api/kinds.ts";
-import type { Interest, ObjectStore, ObjectView } from "#shared/store/object-store.ts";
 import { MemoryStore } from "#shared/store/memory-store.ts";
+import type { Interest, ObjectStore, ObjectView } from "#shared/store/object-store.ts";
 import { BUILT_IN, slice } from "../test/support/scenario.ts";
 import { OrdinarySlices } from "./ordinary-slices.ts";
 
@@ -10,7 +10,12 @@ const builtIn = (service: string) => slice(service, 4, 80, "TCP", pod("10.244.0.
 
 /** A store whose watches answer when they are let. */
 class SlowStore implements Pick<ObjectStore, "watch"> {
-  readonly store = new MemoryStore([builtIn("web"), builtIn("api"), builtIn("other"), slice("web", 6, 80, "TCP", pod("fd00::1"))]);
+  readonly store = new MemoryStore([
+    builtIn("web"),
+    builtIn("api"),
+    builtIn("other"),
+    slice("web", 6, 80, "TCP", pod("fd00::1")),
+  ]);
   readonly asked: Interest[][] = [];
   readonly signals: AbortSignal[] = [];
   gate = Promise.withResolvers<void>();

@@ -1,8 +1,8 @@
 import type { PortRange } from "#shared/api/fields.ts";
 import type { Family, Ip } from "#shared/net/ip.ts";
 import type { Flow, Intent, Leg } from "#shared/resolve/intent-types.ts";
-import { isPrimary } from "#shared/resolve/primary-network.ts";
 import { mergeRanges } from "#shared/resolve/port-ranges.ts";
+import { isPrimary } from "#shared/resolve/primary-network.ts";
 import { protocolName, protocolNumber } from "./match.ts";
 
 /** Replies of one target's port (or ports), and what their source becomes. */

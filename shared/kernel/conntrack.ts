@@ -60,9 +60,7 @@ export function trackedMark(netfilter: NetlinkSocket, tuple: TrackedTuple): numb
         .u8(0)
         .nested(CTA.original, () => {
           writer.nested(TUPLE.ip, () =>
-            writer
-              .attribute(ips.source, addressBytes(source))
-              .attribute(ips.destination, addressBytes(destination)),
+            writer.attribute(ips.source, addressBytes(source)).attribute(ips.destination, addressBytes(destination)),
           );
           writer.nested(TUPLE.proto, () =>
             writer
@@ -108,13 +106,7 @@ export function forgetTracked(netfilter: NetlinkSocket, marks: readonly number[]
     flags: 0,
     describe: () => `tracked connections with mark ${mark}`,
     write: (writer: MessageWriter) =>
-      void writer
-        .u8(0)
-        .u8(0)
-        .u8(0)
-        .u8(0)
-        .attribute(CTA.mark, u32(mark))
-        .attribute(CTA.markMask, u32(0xffffffff)),
+      void writer.u8(0).u8(0).u8(0).u8(0).attribute(CTA.mark, u32(mark)).attribute(CTA.markMask, u32(0xffffffff)),
   }));
   const failures = netfilter.requestAll(requests).filter((error) => error !== undefined);
   if (failures.length > 0) throw new AggregateError(failures, "tracked connections cannot be forgotten");

@@ -51,6 +51,31 @@ describe("backendRefs", () => {
     ]);
   });
 
+  test("a Service that is but another name is no backend", () => {
+    const alias: Manifest = {
+      kind: "Service",
+      metadata: { name: "alias", namespace: "infra" },
+      spec: { type: "ExternalName", externalName: "example.com", ports: [{ port: 80 }] },
+    };
+    const result = attachAll(gw, alias, route("TCPRoute", "r", [{ name: "gw" }], [{ name: "alias", port: 80 }]));
+    expect(onlyReport(result)).toEqual({ Accepted: "True Accepted", ResolvedRefs: "False InvalidKind" });
+    expect(result.gateways[0]?.routes[0]?.invalidWeight).toBe(1);
+  });
+
+  test("it is told which Services are reached on the primary network: an annotation may have been forgotten", () => {
+    const annotations = { "k8s.v1.cni.cncf.io/service-network": "blue" };
+    const annotated: Manifest = { ...dns, metadata: { name: "dns", namespace: "infra", annotations } };
+    const refs = [
+      { name: "web", port: 80 },
+      { name: "dns", port: 53 },
+    ];
+    const result = attachAll(gw, annotated, service("web"), route("TCPRoute", "r", [{ name: "gw" }], refs));
+    expect(onlyReport(result)).toEqual(ACCEPTED);
+    expect(result.routes[0]?.conditions[1]?.message).toBe(
+      "All backends are resolved. Without annotation k8s.v1.cni.cncf.io/service-network, and so reached on the primary network: infra/web.",
+    );
+  });
+
   test("the port of the route's own protocol is taken", () => {
     const result = attachAll(
       gw,

@@ -129,7 +129,13 @@ export function resolveBackends(view: ObjectView, route: Route): ResolvedBackend
   const [first] = problems;
   const resolvedRefs =
     first === undefined
-      ? condition("ResolvedRefs", "True", "ResolvedRefs", `All backends are resolved.${onPrimary(backends)}`, generation)
+      ? condition(
+          "ResolvedRefs",
+          "True",
+          "ResolvedRefs",
+          `All backends are resolved.${onPrimary(backends)}`,
+          generation,
+        )
       : condition(
           "ResolvedRefs",
           "False",

@@ -158,9 +158,10 @@ class Resolver {
     if (network === undefined) return [];
     const protocol = backend.port.protocol;
     const primary = isPrimary({ network: network.name });
-    const targets = targetsOf(this.#slices.of(backend.service), family, { name: backend.port.name ?? "", protocol }).filter(
-      ({ address }) => !isUnreachable(backend.service, backend.port, address),
-    );
+    const targets = targetsOf(this.#slices.of(backend.service), family, {
+      name: backend.port.name ?? "",
+      protocol,
+    }).filter(({ address }) => !isUnreachable(backend.service, backend.port, address));
     if (primary && protocol === "SCTP") {
       const what = `port ${backend.port.port}/SCTP of Service ${named(backend.service)}`;
       const message = `${what} is on the primary network, where TCP and UDP are carried: name a service network`;

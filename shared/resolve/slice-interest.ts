@@ -16,7 +16,9 @@ const NAMES = 100;
 /** The names, in order, of the ordinary Services that routes of these Gateways name. */
 export function ordinaryServices(gateways: readonly GatewayAttachment[]): readonly string[] {
   const services = gateways.flatMap(({ routes }) => routes.flatMap(({ backends }) => backends.map((b) => b.service)));
-  return [...new Set(services.filter((service: Service) => isOrdinary(service)).map(({ metadata }) => metadata.name))].sort();
+  return [
+    ...new Set(services.filter((service: Service) => isOrdinary(service)).map(({ metadata }) => metadata.name)),
+  ].sort();
 }
 
 /** The built-in controller's slices of Services with these names, in whatever namespace. */

@@ -87,7 +87,17 @@ describe("connections to ordinary Services, and changes", () => {
   /** Held connections (or UDP flows) to both VIPs, each answered once. */
   async function hold(protocol: "tcp" | "udp" = "tcp"): Promise<Held> {
     const to = FAMILIES.flatMap((family) => ["--to", family === 4 ? `${VIP[4]}:${PORT}` : `[${VIP[6]}]:${PORT}`]);
-    const load = ["--keep", "--connections", String(HELD), "--interval", "200", "--timeout", "5000", "--duration", "60"];
+    const load = [
+      "--keep",
+      "--connections",
+      String(HELD),
+      "--interval",
+      "200",
+      "--timeout",
+      "5000",
+      "--duration",
+      "60",
+    ];
     const args = ["traffic", "--json", ...to, "--protocol", protocol, ...load];
     const child = spawn("ip", ["netns", "exec", bed.name("c"), "sh", COMMAND, ...args], {
       stdio: ["ignore", "pipe", "pipe"],

@@ -195,7 +195,8 @@ describe("ordinary Services on the primary network", () => {
   const entries = (): Promise<number> => conntrackEntries((script) => bed.exec("g", `sh -ec '${script}'`));
   const counted = (node: string, table: string, name: string): number =>
     Number(/packets (\d+)/.exec(bed.exec(node, `nft list counter inet ${table} ${name}`))?.[1]);
-  const seenByPods = (name: string): number => numbers(PODS).reduce((sum, n) => sum + counted(`p${n}`, "seen", name), 0);
+  const seenByPods = (name: string): number =>
+    numbers(PODS).reduce((sum, n) => sum + counted(`p${n}`, "seen", name), 0);
   const counter = (name: string): number => bed.kernel.counters().get(name)?.packets ?? 0;
   const reach = <T>(look: () => T, wanted: T): Promise<unknown> =>
     until(
@@ -241,7 +242,13 @@ describe("ordinary Services on the primary network", () => {
       const [known, unknown] = [flows("tcp", family, PORT, 23_000, 1), flows("tcp", family, PORT, 23_001, 1)];
       const told = ([flow]: Flow[]) => {
         if (flow === undefined) throw new TypeError("no flow");
-        return whereabouts(intent, NO_MOVES, packetOf(flow), () => undefined, (packet) => bed.kernel.trackedAt(packet));
+        return whereabouts(
+          intent,
+          NO_MOVES,
+          packetOf(flow),
+          () => undefined,
+          (packet) => bed.kernel.trackedAt(packet),
+        );
       };
       const [answer] = await ask(known);
       // It was reset, and is remembered for some seconds.

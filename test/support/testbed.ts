@@ -30,7 +30,8 @@ export interface TestbedOptions {
 }
 
 function namesOf({ targets, pods = 0 }: TestbedOptions): string[] {
-  const numbered = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, i) => `${prefix}${i + 1}`);
+  const numbered = (prefix: string, count: number): string[] =>
+    Array.from({ length: count }, (_, i) => `${prefix}${i + 1}`);
   return ["c", "g", "s", ...numbered("t", targets), ...numbered("p", pods)];
 }
 
@@ -133,6 +134,10 @@ export class Testbed {
 
   close(): void {
     this.kernel.close();
-    sh(namesOf(this.#options).map((name) => `ip netns delete ${this.name(name)}`).join("\n"));
+    sh(
+      namesOf(this.#options)
+        .map((name) => `ip netns delete ${this.name(name)}`)
+        .join("\n"),
+    );
   }
 }
