@@ -252,8 +252,8 @@ class ProxyProcess implements RunningProxy {
     const next = this.#keeper.next(intent);
     const tables = [slowPath(intent, next.moves), fastPath(intent, environment, next.moves)];
     const transactions = this.#kernel.applyTables(tables);
-    const againMs = this.#keeper.applied(next, intent);
     this.#connections.applied(intent);
+    const againMs = this.#keeper.applied(next, intent);
     this.#moves = next.moves;
     this.#noteRepairs({ ...repaired, ruleset: foreign ? transactions : 0 });
     this.#intent = intent;

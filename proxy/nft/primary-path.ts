@@ -24,7 +24,7 @@ const TRACKED = -149;
  * Ports that replies come back to. Below those of the kernel's own sockets (from 32768) and above whatever listens in an
  * instance: so a reply is told from the instance's own traffic where targets are reached by an external interface.
  */
-export const RETURN_PORTS = { from: 10240, to: 32767 } as const;
+const RETURN_PORTS = { from: 10240, to: 32767 } as const;
 
 /**
  * Connections are counted in so many parts, as to count those of one takes a time in proportion. Which part is a hash of
