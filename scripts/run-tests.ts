@@ -1,5 +1,5 @@
 /*
- * `npm test`: types, lint, unit tests, then the system tests in two private sandboxes. The last line is the count of the
+ * `npm test`: types, lint, unit tests, then the system tests in private sandboxes. The last line is the count of the
  * test runner's own reports, which `.ci/run` prints again.
  */
 import { spawn, spawnSync } from "node:child_process";
@@ -46,36 +46,42 @@ function unitTests(): Outcome {
   return outcomeOf(file, run("unit tests", process.execPath, ...args));
 }
 
-/** The folders whose tests take more than half of the time. */
-const FIRST_LANE = ["test/system/", "test/frontend/"];
+/** Lanes by the folders of their tests. Those of the first are about time; all that no other has go to the last. */
+const LANES: Readonly<Record<"first" | "second", readonly string[]>> = {
+  first: ["test/system/", "test/lab/"],
+  second: ["test/frontend/", "test/cluster/", "test/deploy/"],
+};
 /** What needs the machine for itself: BFD falls where its thread waits for a processor. */
 const QUIET = ["test/quiet/"];
 
 /** The other folders of tests. (vitest's --exclude does not reach the files of a project.) */
-function secondLane(): string[] {
+function lastLane(): string[] {
   const folders = readdirSync(join(root, "test"), { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  return [
-    "packages/",
-    ...folders.map(({ name }) => `test/${name}/`).filter((folder) => ![...FIRST_LANE, ...QUIET].includes(folder)),
-  ];
+  const others = [...Object.values(LANES).flat(), ...QUIET];
+  return ["packages/", ...folders.map(({ name }) => `test/${name}/`).filter((folder) => !others.includes(folder))];
 }
 
 /** More files than these that fail are no matter of a slow moment. */
 const RUN_AGAIN = 3;
 
-type Lane = "first" | "second" | "quiet" | "again";
+type Lane = keyof typeof LANES | "last" | "quiet" | "again";
 
-/** One lane of system tests, in a sandbox of its own. What it says is told in one piece, unless it is the one that speaks. */
+/** One lane of system tests, in a sandbox of its own. Where others speak, what it says is told in one piece. */
 async function lane(name: Lane, ...choice: readonly string[]): Promise<Outcome> {
   const file = join(cache, `system-${name}.json`);
   const began = performance.now();
   const args = [...vitest, "system", ...reporters(file), ...choice, ...process.argv.slice(2)];
-  // The first lane's tests are about time.
-  const patient = name === "second" ? ["nice", "-n", "10"] : [];
-  const [program = "", ...rest] = [...patient, "sh", join(root, "scripts/sandbox.sh"), process.execPath, ...args];
+  const isPatient = name === "second" || name === "last";
+  const [program = "", ...rest] = [
+    ...(isPatient ? ["nice", "-n", "10"] : []),
+    "sh",
+    join(root, "scripts/sandbox.sh"),
+    process.execPath,
+    ...args,
+  ];
   const child = spawn(program, rest, {
     cwd: root,
-    stdio: name === "second" ? ["inherit", "pipe", "pipe"] : "inherit",
+    stdio: isPatient ? ["inherit", "pipe", "pipe"] : "inherit",
   });
   const parts: Buffer[] = [];
   for (const stream of [child.stdout, child.stderr]) stream?.on("data", (part: Buffer) => parts.push(part));
@@ -87,18 +93,22 @@ async function lane(name: Lane, ...choice: readonly string[]): Promise<Outcome> 
 }
 
 /**
- * Two lanes at a time: tests of the system wait for most of their time. In each, one file runs after the other. A file
- * that fails beside the other lane is run once more, alone, and that counts: what it holds is how long the product takes, not its
+ * Three lanes at a time: tests of the system wait for most of their time. In each, one file runs after the other. A file
+ * that fails beside other lanes is run once more, alone, and that counts: what it holds is how long the product takes, not its
  * neighbours. Both runs are told.
  */
 async function systemTests(): Promise<Outcome[]> {
-  console.log("\n== system tests, in private sandboxes, two lanes; the second speaks when it has ended");
-  const lanes = await Promise.all([lane("first", ...FIRST_LANE), lane("second", ...secondLane())]);
+  console.log("\n== system tests, in private sandboxes, three lanes; all but the first speak when they have ended");
+  const lanes = await Promise.all([
+    lane("first", ...LANES.first),
+    lane("second", ...LANES.second),
+    lane("last", ...lastLane()),
+  ]);
   const quiet = await lane("quiet", ...QUIET);
   const failed = lanes.flatMap(({ files }) => files).filter(({ failures }) => failures.length > 0);
   if (failed.length === 0 || failed.length > RUN_AGAIN || failed.some(({ file }) => !file.endsWith(".test.ts")))
     return [...lanes, quiet];
-  tell("failed beside the other lane, and run again alone", failed);
+  tell("failed beside other lanes, and run again alone", failed);
   const again = await lane("again", ...failed.map(({ file }) => relative(root, file)));
   const later = lanes.map(({ files }) => ({ files: withLater(files, again.files), ok: true }));
   return [...later, quiet, { files: [], ok: again.ok || again.files.some(({ failures }) => failures.length > 0) }];
