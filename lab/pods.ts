@@ -1,6 +1,7 @@
 import { stringify } from "yaml";
 import { GATEWAY_NAME_LABEL, NETWORK_STATUS_ANNOTATION } from "#shared/api/names.ts";
-import type { ResolvedNode, ResolvedTopology } from "./resolve-topology.ts";
+import type { Ip } from "#shared/net/ip.ts";
+import type { Attachment, ResolvedNode, ResolvedTopology } from "./resolve-topology.ts";
 
 const NETWORKS_ANNOTATION = "k8s.v1.cni.cncf.io/networks";
 
@@ -17,12 +18,19 @@ function podNamespace({ spec }: ResolvedNode): string | undefined {
   return spec.role === "gateway" ? spec.gateway.split("/")[0] : undefined;
 }
 
+const isPrimary = (topology: ResolvedTopology, segment: string): boolean =>
+  topology.segments.some(({ name, primary }) => name === segment && primary);
+
+function ipsOf(attachment: Attachment | undefined): Ip[] {
+  return [attachment?.ipv4, attachment?.ipv6].filter((address) => address !== undefined);
+}
+
 /** The Pods of a lab, in the order of the topology. */
 export function labPods(topology: ResolvedTopology): LabPod[] {
   return topology.nodes.flatMap((node) => {
     const namespace = podNamespace(node);
-    const first = node.attachments[0];
-    const ips = [first?.ipv4, first?.ipv6].filter((address) => address !== undefined);
+    const primary = node.attachments.find(({ segment }) => isPrimary(topology, segment));
+    const ips = ipsOf(primary ?? node.attachments[0]);
     return namespace === undefined ? [] : [{ namespace, name: node.name, node: node.name, ips }];
   });
 }
@@ -36,8 +44,10 @@ function podDocuments(topology: ResolvedTopology, names: readonly string[]): rea
     if (!names.includes(node.name)) return [];
     const attachments = node.attachments.map((attachment) => {
       const nad = topology.segments.find(({ name }) => name === attachment.segment)?.nad ?? attachment.segment;
-      const ips = [attachment.ipv4, attachment.ipv6].filter((address) => address !== undefined);
-      return { name: `${namespace}/${nad}`, interface: attachment.interface, ips, mac: attachment.mac };
+      const common = { interface: attachment.interface, ips: ipsOf(attachment), mac: attachment.mac };
+      return isPrimary(topology, attachment.segment)
+        ? { name: nad, ...common, default: true }
+        : { name: `${namespace}/${nad}`, ...common };
     });
     const gateway = node.spec.role === "gateway" ? { [GATEWAY_NAME_LABEL]: node.spec.gateway.split("/")[1] } : {};
     const host = topology.segments
@@ -53,11 +63,13 @@ function podDocuments(topology: ResolvedTopology, names: readonly string[]): rea
           labels: { ...node.spec.labels, ...gateway },
           annotations: {
             [NETWORKS_ANNOTATION]: JSON.stringify(
-              attachments.map(({ name, interface: device }) => ({
-                name: name.slice(namespace.length + 1),
-                namespace,
-                interface: device,
-              })),
+              attachments
+                .filter((attachment) => !("default" in attachment))
+                .map(({ name, interface: device }) => ({
+                  name: name.slice(namespace.length + 1),
+                  namespace,
+                  interface: device,
+                })),
             ),
             [NETWORK_STATUS_ANNOTATION]: JSON.stringify(attachments),
           },

@@ -28,6 +28,8 @@ export interface Segment {
   readonly name: string;
   readonly network: string;
   readonly nad: string;
+  /** What Pods have as their own network, not as an attachment. */
+  readonly primary: boolean;
   readonly mtu: number;
   readonly ipv4?: Cidr;
   readonly ipv6?: Cidr;
@@ -208,6 +210,7 @@ function resolveSegment(source: SegmentSource, index: number, problems: Problem[
     name: source.name,
     network: source.network,
     nad: spec.nad ?? source.network,
+    primary: spec.primary,
     mtu: spec.mtu,
     ...(source.ipv4 === undefined ? {} : { ipv4: source.ipv4 }),
     ...(source.ipv6 === undefined ? {} : { ipv6: source.ipv6 }),

@@ -126,6 +126,12 @@ const member = z.preprocess((value) => (typeof value === "string" ? { node: valu
 const members = z.array(member).min(1).max(256);
 
 const networkCommon = {
+  primary: z
+    .boolean()
+    .default(false)
+    .describe(
+      "the network that every pod has in a cluster, where ordinary Services are reached: Multus attaches nobody to it",
+    ),
   interface: interfaceName.describe("name of the members' interfaces"),
   mtu: z.int().min(1280).max(9216).default(1500),
   nad: name

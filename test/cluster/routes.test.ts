@@ -1,6 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { ATTACH_KINDS, attach } from "#shared/resolve/attach.ts";
+import { resolveIntent, servedGateways } from "#shared/resolve/intent.ts";
+import { REFUSED } from "#shared/resolve/intent-types.ts";
+import { ordinaryServices, SLICES_THAT_COUNT } from "#shared/resolve/slice-interest.ts";
+import { TableCache } from "#shared/resolve/tables.ts";
+import { OrdinarySlices } from "../../proxy/ordinary-slices.ts";
 import { Cluster, HAS_GATEWAY_API, type Manifest, WITHOUT_GATEWAY_API } from "./support/cluster.ts";
 import { type ControllerUnderTest, startController } from "./support/controller.ts";
 import { eventually, type Followed, follow } from "./support/followed.ts";
@@ -15,6 +20,7 @@ const conditionSchema = z.looseObject({
   type: z.string(),
   status: z.string(),
   reason: z.string(),
+  message: z.string().default(""),
   observedGeneration: z.int(),
 });
 const objectSchema = z.looseObject({
@@ -41,6 +47,8 @@ const objectSchema = z.looseObject({
 let cluster: Cluster;
 let controller: ControllerUnderTest;
 let followed: Followed;
+let slices: OrdinarySlices;
+const stop = new AbortController();
 let tests = 0;
 /** The namespace of this test's Gateway `gw` and routes, and another one. */
 let home = "";
@@ -98,6 +106,26 @@ async function listeners(): Promise<Record<string, string>> {
     }),
   );
 }
+/** As an instance of this test's Gateway sees it: what part of new flows goes where, by the listener's port. */
+async function shares(port: number): Promise<Record<string, number>> {
+  const attachments = attach(followed.view);
+  const own = { namespace: home, name: "gw" };
+  const builtIn = await slices.of(ordinaryServices(servedGateways(attachments, own)));
+  const all = [...followed.view.list("EndpointSlice"), ...builtIn];
+  const intent = resolveIntent(attachments, all, own, new TableCache());
+  const flow = intent?.flows.find(({ destinationPorts }) => destinationPorts[0]?.from === port);
+  const table = flow?.table === undefined ? undefined : intent?.tables.get(flow.table);
+  const found: Record<string, number> = {};
+  for (const id of table?.slots ?? []) {
+    const leg = intent?.legs.get(id);
+    const name =
+      leg === undefined ? (id === REFUSED ? "refused" : "?") : `${leg.addresses[4]}:${leg.port} ${leg.network}`;
+    found[name] = (found[name] ?? 0) + 1;
+  }
+  return Object.fromEntries(
+    Object.entries(found).map(([name, count]) => [name, Math.round((10 * count) / (table?.size ?? 1)) / 10]),
+  );
+}
 const settled = (check: () => Promise<unknown>, wanted: unknown): Promise<void> =>
   expect.poll(check, { timeout: 15_000, interval: 20 }).toEqual(wanted);
 
@@ -117,13 +145,15 @@ beforeAll(async () => {
     spec: { addresses: ["192.0.2.0/24"] },
   });
   controller = await startController(cluster);
-  followed = await follow(
-    cluster.config(cluster.user("proxy")),
-    ATTACH_KINDS.map((kind) => ({ kind })),
-  );
+  followed = await follow(cluster.config(cluster.user("proxy")), [
+    ...ATTACH_KINDS.map((kind) => ({ kind })),
+    SLICES_THAT_COUNT,
+  ]);
+  slices = new OrdinarySlices({ store: followed.store, onChange: () => undefined, signal: stop.signal });
 });
 afterAll(async () => {
   if (!HAS_GATEWAY_API) return;
+  stop.abort();
   followed.close();
   await controller.stop();
   await cluster.close();
@@ -298,6 +328,105 @@ describe.skipIf(!HAS_GATEWAY_API).each([
     await settled(() => parents(one), ACCEPTED);
     await cluster.delete(grant());
     await settled(() => parents(one), refused);
+  });
+
+  /** As Kubernetes' own controller publishes a Service's pods, or somebody by hand. */
+  const published = (
+    name: string,
+    addresses: readonly string[],
+    port: number,
+    { namespace = home, managedBy = "endpointslice-controller.k8s.io", portName = "" } = {},
+  ): Manifest => ({
+    ...named("EndpointSlice", `${name}-${managedBy.slice(0, 3)}`, namespace, "discovery.k8s.io/v1"),
+    metadata: {
+      name: `${name}-${managedBy.slice(0, 3)}`,
+      namespace,
+      labels: { "kubernetes.io/service-name": name, "endpointslice.kubernetes.io/managed-by": managedBy },
+    },
+    addressType: "IPv4",
+    ports: [{ name: portName, port, protocol }],
+    endpoints: addresses.map((address) => ({ addresses: [address], conditions: { ready: true } })),
+  });
+  const on = (address: string, port: number): string => `${address}:${port} primary network`;
+
+  test("ordinary Services: one backend, at the pods' port; what is told of it; pods that come and go", async () => {
+    await cluster.apply(gateway([listener("a", 8080)]));
+    const byName = {
+      ...web(),
+      spec: { selector: { app: "web" }, ports: [{ name: "x", port: 80, protocol, targetPort: "x" }] },
+    };
+    await cluster.apply(byName);
+    const one = route("one");
+    await cluster.apply(one);
+    await settled(() => parents(one), ACCEPTED);
+    expect(await shares(8080)).toEqual({});
+    const { status } = await read(one);
+    const [, resolved] = status.parents[0]?.conditions ?? [];
+    expect(resolved?.message).toMatch(new RegExp(`reached on the primary network: ${home}/web\\.$`));
+    await cluster.apply(published("web", ["10.244.0.1", "10.244.0.2"], 3000, { portName: "x" }));
+    await settled(() => shares(8080), { [on("10.244.0.1", 3000)]: 0.5, [on("10.244.0.2", 3000)]: 0.5 });
+    await cluster.apply(published("web", ["10.244.0.2"], 3000, { portName: "x" }));
+    await settled(() => shares(8080), { [on("10.244.0.2", 3000)]: 1 });
+  });
+
+  test("ordinary Services: weights, of another namespace by a grant, by hand, and what does not resolve", async () => {
+    await cluster.apply(gateway([listener("a", 80)]));
+    await cluster.apply(service("one", home, protocol));
+    await cluster.apply(published("one", ["10.244.0.1"], 80));
+    await cluster.apply(service("two", away, protocol));
+    await cluster.apply(published("two", ["10.244.0.2"], 80, { namespace: away }));
+    // Headless, without selector.
+    await cluster.apply({
+      ...named("Service", "three", home, "v1"),
+      spec: { clusterIP: "None", ports: [{ port: 80, protocol }] },
+    });
+    await cluster.apply(published("three", ["192.0.2.33"], 8443, { managedBy: "somebody" }));
+    await cluster.apply({
+      ...named("Service", "alias", home, "v1"),
+      spec: { type: "ExternalName", externalName: "example.com", ports: [{ port: 80, protocol }] },
+    });
+    const backends = [
+      { name: "one", port: 80, weight: 4 },
+      { name: "two", port: 80, weight: 2, namespace: away },
+      { name: "three", port: 80, weight: 3 },
+      { name: "alias", port: 80, weight: 1 },
+    ];
+    const all = route("all", {}, backends);
+    await cluster.apply(all);
+    await settled(() => parents(all), ["True RefNotPermitted"]);
+    const own = { [on("10.244.0.1", 80)]: 0.4, [on("192.0.2.33", 8443)]: 0.3 };
+    await settled(() => shares(80), { ...own, refused: 0.3 });
+    await cluster.apply(grant());
+    await settled(() => parents(all), ["True InvalidKind"]);
+    await settled(() => shares(80), { ...own, [on("10.244.0.2", 80)]: 0.2, refused: 0.1 });
+  });
+
+  test("a service-i beside an ordinary Service in one rule: each has its own slices", async () => {
+    await cluster.apply(gateway([listener("a", 80)]));
+    await cluster.apply(web());
+    await cluster.apply(published("web", ["10.244.0.1"], 80));
+    await cluster.apply({
+      ...named("Service", "secondary", home, "v1"),
+      metadata: {
+        name: "secondary",
+        namespace: home,
+        annotations: { "k8s.v1.cni.cncf.io/service-network": "blue" },
+      },
+      spec: { ports: [{ port: 80, protocol }] },
+    });
+    // Kubernetes' own controller publishes primary addresses for any Service with a selector.
+    await cluster.apply(published("secondary", ["10.244.0.9"], 80));
+    await cluster.apply(published("secondary", ["10.1.0.9"], 80, { managedBy: "causeway.dev" }));
+    const both = route("both", {}, [
+      { name: "web", port: 80, weight: 1 },
+      { name: "secondary", port: 80, weight: 1 },
+    ]);
+    await cluster.apply(both);
+    await settled(() => parents(both), ACCEPTED);
+    await settled(() => shares(80), {
+      [on("10.244.0.1", 80)]: 0.5,
+      [`10.1.0.9:undefined ${home}/blue`]: 0.5,
+    });
   });
 
   test("weights reach the instances, also the share of what may not be used", async () => {
