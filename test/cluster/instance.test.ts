@@ -142,7 +142,7 @@ describe.skipIf(!HAS_GATEWAY_API)(`an instance on the Kubernetes API${WITHOUT_GA
   beforeAll(async () => {
     if (!HAS_GATEWAY_API) return;
     folder = mkdtempSync(join(tmpdir(), "cw-k8s-"));
-    bed = new Testbed({ prefix: "cw-k", targets: 3, vips: [VIP] });
+    bed = new Testbed({ prefix: "cw-k", targets: 3, pods: 2, vips: [VIP] });
     sh(`ip link add cw-k-api type veth peer name api netns ${bed.name("g")}
         ip addr add ${API}/24 dev cw-k-api; ip link set cw-k-api up
         ip -n ${bed.name("g")} addr add 169.254.77.2/24 dev api; ip -n ${bed.name("g")} link set api up`);
@@ -156,6 +156,7 @@ describe.skipIf(!HAS_GATEWAY_API)(`an instance on the Kubernetes API${WITHOUT_GA
     await cluster.apply(instance);
     controller = await startController(cluster);
     for (const at of [1, 2, 3]) start(`t${at}`, "echo", "--name", `echo-${at}`, "--tcp", "8080");
+    for (const at of [1, 2]) start(`p${at}`, "echo", "--name", `plain-${at}`, "--tcp", "3000");
     for (const { command, args } of template().spec.initContainers) await bed.run("g", ...command, ...args);
     instances.push(process("proxy"), process("frontend"));
   });
@@ -222,6 +223,52 @@ describe.skipIf(!HAS_GATEWAY_API)(`an instance on the Kubernetes API${WITHOUT_GA
         .status.conditions.map(({ type, status }) => `${type} ${status}`)
         .filter((text) => text.startsWith("causeway.dev/ipv4"));
     await settled(conditions, ["causeway.dev/ipv4-ready True"]);
+  });
+
+  test("an ordinary Service is reached on the primary network, by the built-in controller's slices", async () => {
+    const plain: Manifest = { apiVersion: "v1", kind: "Service", metadata: { name: "plain" } };
+    const slice: Manifest = {
+      apiVersion: "discovery.k8s.io/v1",
+      kind: "EndpointSlice",
+      metadata: {
+        name: "plain-x",
+        labels: {
+          "kubernetes.io/service-name": "plain",
+          "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+        },
+      },
+    };
+    const targets = (...numbers: number[]): Manifest => ({
+      ...slice,
+      addressType: "IPv4",
+      ports: [{ name: "", port: 3000, protocol: "TCP" }],
+      endpoints: numbers.map((at) => ({ addresses: [`10.244.0.${at}`], conditions: { ready: true } })),
+    });
+    const route: Manifest = {
+      apiVersion: "gateway.networking.k8s.io/v1",
+      kind: "TCPRoute",
+      metadata: { name: "echo" },
+    };
+    const backends = (...names: string[]) => ({
+      spec: {
+        rules: [{ backendRefs: names.map((name) => ({ name, port: name === "plain" ? 80 : 8080, weight: 1 })) }],
+      },
+    });
+    await cluster.apply({
+      ...plain,
+      spec: { selector: { app: "plain" }, ports: [{ port: 80, protocol: "TCP", targetPort: 3000 }] },
+    });
+    await cluster.apply(targets(1, 2));
+    await cluster.patch(route, backends("plain"));
+    await settled(answering, ["plain-1", "plain-2"]);
+    await cluster.apply(targets(2));
+    await settled(answering, ["plain-2"]);
+    await cluster.patch(route, backends("plain", "echo"));
+    await settled(async () => (await answering()).length, 4);
+    await cluster.patch(route, backends("echo"));
+    await settled(async () => (await answering()).length, 3);
+    // Nobody wants to track any more.
+    await settled(async () => bed.exec("g", "nft list table inet causeway").includes("masquerade"), false);
   });
 
   test.skipIf(IS_REAL)("each process asks only for what it needs", () => {
