@@ -113,7 +113,7 @@ export const gatewayParametersSchema = z.strictObject({
             .default(131_072)
             .describe(
               "Connections to ordinary Services (those without a service network) that an instance tracks at once, each " +
-                "family. Packets that would begin more are dropped and counted. About 400 bytes of kernel memory each; " +
+                "family. Packets that would begin more are dropped and counted. Some hundred bytes of kernel memory each; " +
                 "the machine's own nf_conntrack_max holds as well.",
             ),
         })

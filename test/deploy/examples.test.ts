@@ -29,6 +29,7 @@ const SEEN: Readonly<Record<string, { readonly reports: readonly (readonly strin
     ],
   },
   "flow-routes": { reports: [["web-1"], ["partner-1"], ["canary-1"]] },
+  "ordinary-service": { reports: [["pod-1", "pod-2", "target-1", "target-2"]], last: 0.25 },
   "tcp-service": { reports: [["target-1", "target-2"]], last: 0.5 },
   tenants: { reports: [["red-target"], ["blue-target"]] },
   "udp-and-tcp": {
@@ -56,6 +57,11 @@ function manifestsOf(folder: string): readonly Manifest[] {
     .map((document) => manifestSchema.parse(document.toJS()))
     .sort((a, b) => Number(b.kind === "Namespace") - Number(a.kind === "Namespace"));
 }
+
+const annotatedSchema = z.looseObject({ annotations: z.record(z.string(), z.string()).default({}) });
+/** The service network that a Service names; the targets of others are Kubernetes' own business. */
+const networkOf = ({ metadata }: Manifest): string | undefined =>
+  annotatedSchema.parse(metadata).annotations["k8s.v1.cni.cncf.io/service-network"];
 
 test("every example is one of those here, and in the list", () => {
   expect(Object.keys(SEEN).sort()).toEqual(FOLDERS.sort());
@@ -234,7 +240,7 @@ describe.skipIf(!HAS_GATEWAY_API)(`on the Kubernetes API${WITHOUT_GATEWAY_API}`,
             for (const type of ["Accepted", "ResolvedRefs"])
               expect(isTrue(parents[0]?.conditions ?? [], type)).toBe(true);
           });
-        } else if (kind === "Service") {
+        } else if (kind === "Service" && networkOf(manifest) !== undefined) {
           const { namespace = "default", name } = metadata;
           const query = new URLSearchParams({ labelSelector: `kubernetes.io/service-name=${name}` });
           await until(async () => {
