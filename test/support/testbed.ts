@@ -27,6 +27,7 @@ export interface TestbedOptions {
   readonly vips?: readonly string[];
   /** Pods on a primary network, `p1` …, which know the way to nobody else: 10.244.0.1 …, fd00:244::1 …; instance .200, ::c8 (eth0). */
   readonly pods?: number;
+  readonly podMtu?: number;
 }
 
 function namesOf({ targets, pods = 0 }: TestbedOptions): string[] {
@@ -45,7 +46,7 @@ export class Testbed {
 
   constructor(options: TestbedOptions) {
     this.#options = options;
-    const { prefix, targets, serviceMtu = 1500, vips = [], pods = 0 } = options;
+    const { prefix, targets, serviceMtu = 1500, vips = [], pods = 0, podMtu = 1500 } = options;
     const ns = (name: string): string => `${prefix}-${name}`;
     const names = namesOf(options);
     // Without duplicate address detection: a neighbour is asked for only once the link-local address may be used.
@@ -81,13 +82,13 @@ export class Testbed {
       );
     }
     if (pods > 0) {
-      lines.push(`ip -n ${ns("s")} link add br1 type bridge; ip -n ${ns("s")} link set br1 up`);
-      link("g", "eth0", "s", "gw1");
+      lines.push(`ip -n ${ns("s")} link add br1 mtu ${podMtu} type bridge; ip -n ${ns("s")} link set br1 up`);
+      link("g", "eth0", "s", "gw1", podMtu);
       lines.push(`ip -n ${ns("s")} link set gw1 master br1`);
       address("g", "eth0", "10.244.0.200/16", "fd00:244::c8/64");
     }
     for (let i = 1; i <= pods; i++) {
-      link(`p${i}`, "eth0", "s", `p${i}`);
+      link(`p${i}`, "eth0", "s", `p${i}`, podMtu);
       lines.push(`ip -n ${ns("s")} link set p${i} master br1`);
       address(`p${i}`, "eth0", `10.244.0.${i}/16`, `fd00:244::${i.toString(16)}/64`);
     }
