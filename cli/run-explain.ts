@@ -202,7 +202,7 @@ function asText(packet: Packet, answer: Answer | undefined, instances: readonly 
 
 /** Of an ordinary Service, the objects tell where connections begin. */
 const BEGINNING: [string, string] = [
-  "",
+  "tracked",
   "so for a connection that begins; one that exists stays where the instance that tracks it sends it",
 ];
 
