@@ -55,6 +55,18 @@ test("listen addresses: only there, and at the groups, which are for hearing alo
   ]);
 });
 
+test("listen addresses, IPv6: a socket for each link's own group, one for the group of all", () => {
+  const net2 = { ...net1, name: "net2" };
+  const listenAddresses = [ip("fd00::11")];
+  const six = { domains: new Set([0]), families: new Set([6] as const), multicastInterfaces: [net1, net2] };
+  expect(shown({ ...six, listenAddresses })).toEqual([
+    "fd00::11 7400",
+    "ff02::ffff:efff:1%net1 7400 mute ff02::ffff:efff:1@::%net1",
+    "ff1e::ffff:efff:1 7400 mute ff1e::ffff:efff:1@::%net1 ff1e::ffff:efff:1@::%net2",
+    "ff02::ffff:efff:1%net2 7400 mute ff02::ffff:efff:1@::%net2",
+  ]);
+});
+
 test("a family of which listen addresses name none is heard by multicast alone", () => {
   expect(shown({ domains: new Set([0]), listenAddresses: [ip("fd00::11")] })).toEqual([
     "239.255.0.1 7400 mute 239.255.0.1@10.1.0.11",

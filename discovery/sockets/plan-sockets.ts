@@ -87,14 +87,15 @@ function familySockets(spec: SocketsSpec, domainId: number, family: Family): rea
     return [socket(WILDCARD[family], joined), ...voices];
   }
   const own = listenAddresses.filter((address) => familyOf(address) === family);
-  const groups = [...new Set(joined.map(({ group }) => group))].map((group) =>
-    socket(
-      group,
-      joined.filter((membership) => membership.group === group),
-      { sends: false },
-    ),
+  const groups = [...Map.groupBy(joined, groupAddress)].map(([bind, members]) =>
+    socket(bind, members, { sends: false }),
   );
   return [...own.map((address) => socket(address, [])), ...groups];
+}
+
+/** Where a socket is bound that hears the group alone: of a group of the link the kernel wants to know which link. */
+function groupAddress({ group, on }: Membership): string {
+  return group.startsWith("ff02:") ? group + on.slice(on.indexOf("%")) : group;
 }
 
 /** Sockets at such an address need to know the link as well, and say nothing that the one at the wildcard would not. */

@@ -28,10 +28,10 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-function writeDomain(listenAddresses: readonly string[]): void {
+function writeDomain(listenAddresses: readonly string[], multicast = "Off"): void {
   const networks = [
-    { network: "cell-a", interface: "net1", multicast: "Off" },
-    { network: "cell-b", interface: "net2", multicast: "Off" },
+    { network: "cell-a", interface: "net1", multicast },
+    { network: "cell-b", interface: "net2", multicast },
   ];
   network.writeDomain({ networks, listenAddresses, observer: { mode: "Off" } });
 }
@@ -76,3 +76,20 @@ it("an address that the relay does not have: it says which, in the status of the
   await eventually("the status is good again", () => state().includes("Listening") && !state().includes(fault));
   expect(bound()).toEqual(["10.71.2.1"]);
 });
+
+it.each([
+  ["IPv4", 4, ["10.71.1.1", "10.71.2.1"]],
+  ["IPv6", 6, ["fd71:1::1", "fd71:2::1"]],
+] as const)(
+  "with multicast, %s: the groups are heard as well, with no configuration in the application",
+  async (_, family, addresses) => {
+    writeDomain(addresses, "Join");
+    await eventually("it listens there", async () => (await relay.domain()).sockets >= 3);
+    expect((await relay.domain()).problems).toEqual([]);
+    const [a, b] = [network.addPod(`pod-${family}a`, "a"), network.addPod(`pod-${family}b`, "b")];
+    await using _pub = participant(programs, "cyclone", a, { role: "pub", family });
+    await using sub = participant(programs, "fast", b, { family });
+    await sub.printed("matched 1");
+    await sub.printed("sample");
+  },
+);
