@@ -55,6 +55,8 @@ describe("arrivals", () => {
   let open: number;
   let changes: number;
   let exists: boolean;
+  /** A target that does not have one of the VIPs. */
+  let mute: { readonly mark: number; readonly vip: string } | undefined;
   let nowMs: number;
   let intent: Intent;
   const lines: string[] = [];
@@ -63,6 +65,7 @@ describe("arrivals", () => {
   beforeEach(() => {
     vi.useFakeTimers();
     [setUp, asked, open, changes, exists, nowMs] = [new Set(), [], 0, 0, true, 0];
+    mute = undefined;
     lines.length = 0;
     arrivals = new Arrivals({
       log: { debug: log, info: log, warn: log, error: log },
@@ -76,7 +79,7 @@ describe("arrivals", () => {
         return {
           send: (to, sequence, mark) => {
             asked.push({ to, mark, via });
-            if (setUp.has(mark)) replies.push([to, sequence]);
+            if (setUp.has(mark) && !(mute?.mark === mark && mute.vip === to)) replies.push([to, sequence]);
           },
           drain: (onReply) => {
             for (const [from, sequence] of replies.splice(0)) onReply(from, sequence);
@@ -100,8 +103,9 @@ describe("arrivals", () => {
     intent = await intentOf(scenario({ targetsOf: () => [...numbers] }), cache, "edge", {
       isArriving: arrivals.isArriving,
     });
-    arrivals.programmed(intent, (_, family) => ip(family === 4 ? "10.1.0.254" : "fd00:1::fe"));
+    arrivals.programmed(intent, sourceOf);
   }
+  const sourceOf = (_: string, family: 4 | 6): Ip => ip(family === 4 ? "10.1.0.254" : "fd00:1::fe");
   const pass = (ms: number): void => {
     for (let end = nowMs + ms; nowMs < end; ) {
       nowMs += TURN_MS;
@@ -163,6 +167,22 @@ describe("arrivals", () => {
     pass(20_000);
     expect(lines).toEqual([expect.stringContaining("does not answer for the VIP")]);
     expect(changes).toBe(0);
+  });
+
+  test("a VIP that is withdrawn is not waited for", async () => {
+    await targets([1, 2]);
+    await targets([1, 2, 3]);
+    setUp = new Set([markOf(1), markOf(3)]);
+    // To the other VIPs it answers, and so do others for all: silence means something.
+    mute = { mark: markOf(3), vip: "198.51.100.11" };
+    arrivals.programmed({ ...intent, vips: [...intent.vips, ip(mute.vip)] }, sourceOf);
+    pass(3 * GRACE_MS);
+    expect(arrivals.isArriving(addressOf(3))).toBe(true);
+    const before = changes;
+    arrivals.programmed(intent, sourceOf);
+    pass(2 * TURN_MS);
+    expect(arrivals.isArriving(addressOf(3))).toBe(false);
+    expect(changes).toBe(before + 1);
   });
 
   test("one who goes before it has arrived is forgotten, and comes anew", async () => {

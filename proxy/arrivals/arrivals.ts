@@ -144,19 +144,20 @@ export class Arrivals {
   turn(): void {
     const nowMs = this.#options.nowMs();
     const before = this.#standings;
-    if (this.#check === "ask") this.#hear();
+    if (this.#check === "ask") {
+      this.#hear();
+      this.#trust(this.#answering(), { answers: true });
+    }
     const ready =
       this.#check === "ask"
         ? givenUp(this.#standings, this.#companies, nowMs)
         : [...before].flatMap(([a, s]) => (s.kind === "arriving" && nowMs - s.sinceMs >= HOLD_MS ? [a] : []));
-    if (ready.length > 0) {
-      this.#trust(ready, {});
-      if (this.#check === "ask") {
-        this.#options.log.info(
-          { targets: ready },
-          "new targets do not answer for the VIP, nor do the others of their Services: taken as they are",
-        );
-      }
+    this.#trust(ready, {});
+    if (this.#check === "ask" && ready.length > 0) {
+      this.#options.log.info(
+        { targets: ready },
+        "new targets do not answer for the VIP, nor do the others of their Services: taken as they are",
+      );
     }
     this.#tell(nowMs);
     if (this.#standings !== before && [...before].some(([a, s]) => s.kind === "arriving" && !this.isArriving(a))) {
@@ -187,10 +188,19 @@ export class Arrivals {
     const { target, vip } = request;
     const answered = this.#answered.get(target) ?? new Set();
     this.#answered.set(target, answered.add(vip));
-    if (this.#vipsOf(target).every((one) => answered.has(one))) this.#trust([target], { answers: true });
+  }
+
+  /** Who has answered for all VIPs that there are now: one that was waited for may have been withdrawn, and is not asked for again. */
+  #answering(): readonly Ip[] {
+    return [...this.#answered].flatMap(([target, answered]) => {
+      const standing = this.#standings.get(target);
+      const isKnown = standing?.kind === "trusted" && standing.answers === true;
+      return !isKnown && this.#vipsOf(target).every((vip) => answered.has(vip)) ? [target] : [];
+    });
   }
 
   #trust(addresses: readonly Ip[], { answers }: { readonly answers?: true }): void {
+    if (addresses.length === 0) return;
     const after = new Map(this.#standings);
     // Who has gone meanwhile is not brought back.
     for (const address of addresses) {
