@@ -15,23 +15,16 @@ export class KeptInKernel {
   /** What the maps held at the last look, by name: those of both paths. */
   #found: ReadonlyMap<string, readonly NumberPairs[]> = new Map();
   #timeoutSeconds = 0;
+  #maxFlows = 0;
 
   constructor(netfilter: NetlinkSocket) {
     this.#netfilter = netfilter;
   }
 
-  /**
-   * What a map held at the last look, as nft writes elements. A flow may be known to one of the paths or both; put back,
-   * both know it: either may be in force first.
-   */
+  /** What a map held at the last look, as nft writes elements. */
   elements(map: string): readonly string[] {
-    const legs = new Map<number, number>();
-    for (const pairs of this.#found.get(map) ?? []) {
-      for (let at = 0; at + 1 < pairs.length && legs.size < RESTORED_FLOWS; at += 2) {
-        legs.set(pairs[at] ?? 0, pairs[at + 1] ?? 0);
-      }
-    }
-    return [...legs].map(([hash, leg]) => `${slotKey(hash)} timeout ${this.#timeoutSeconds}s : ${leg}`);
+    const flows = restoredFlows(this.#found.get(map) ?? [], Math.min(RESTORED_FLOWS, this.#maxFlows));
+    return [...flows].map(([hash, leg]) => `${slotKey(hash)} timeout ${this.#timeoutSeconds}s : ${leg}`);
   }
 
   /** The leg at which the fast path keeps the flow with this hash. */
@@ -42,6 +35,7 @@ export class KeptInKernel {
   /** How many flows are kept at each leg. Remembers them, should the ruleset be flushed. */
   look(intent: Intent): ReadonlyMap<LegId, number> {
     this.#timeoutSeconds = intent.flowKeeping.idleTimeoutSeconds;
+    this.#maxFlows = intent.flowKeeping.maxFlows;
     this.#found = new Map(
       FAMILIES.map((family) => {
         const name = keptName(intent, family);
@@ -63,4 +57,20 @@ export class KeptInKernel {
   forget(): void {
     this.#found = new Map();
   }
+}
+
+/**
+ * The legs of flows to put back, by hash. A flow may be known to one of the paths or both; put back, both know it: either may
+ * be in force first. Together they may know more than one map has room for, and the kernel would refuse all of them.
+ * @param paths what each path's map held; of the last one, the fast path, nothing is left out for another's sake.
+ */
+export function restoredFlows(paths: readonly NumberPairs[], most: number): ReadonlyMap<number, LegId> {
+  const legs = new Map<number, LegId>();
+  for (const pairs of paths.toReversed()) {
+    for (let at = 0; at + 1 < pairs.length && legs.size < most; at += 2) {
+      const hash = pairs[at] ?? 0;
+      if (!legs.has(hash)) legs.set(hash, pairs[at + 1] ?? 0);
+    }
+  }
+  return legs;
 }
