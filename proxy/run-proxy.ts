@@ -339,9 +339,10 @@ class ProxyProcess implements RunningProxy {
       await this.#announce(this.#intent, NONE);
     }
     this.#work.abort();
+    // A pass under way may still start their turns.
+    await running;
     this.#links?.close();
     this.#arrivals.close();
-    await running;
     await this.#health?.close();
     this.#life.abort();
     this.#icmp.close();
