@@ -89,6 +89,7 @@ class Kernel {
       maps: new Map([...this.#maps].map(([name, map]) => [name, { ...map, elements: new Map(map.elements) }])),
       luts: new Map([...this.#luts].map(([name, slots]) => [name, { slots: Uint32Array.from(slots) }])),
       dynamic: new Map(this.#dynamic),
+      unreadable: new Set(),
     };
   }
 
@@ -284,6 +285,28 @@ describe("plan", () => {
     );
     expect(added.map(([, , list]) => list?.split(", ").length)).toEqual(changed);
     expect(Math.max(...changed)).toBeLessThan(251 * 0.35);
+  });
+
+  it("empties what has elements that cannot be read, and fills it again in the same transaction", async () => {
+    const [table = expect.fail("no table")] = await build({ tableSize: 997 });
+    const [lut = expect.fail("no lookup table")] = table.luts.keys();
+    const known = asListed(table);
+    const listed = {
+      ...known,
+      maps: new Map(known.maps).set("vips4", { kind: "set", elements: new Map() }),
+      luts: new Map(known.luts).set(lut, { slots: new Uint32Array(997) }),
+      unreadable: new Set(["vips4", lut]),
+    };
+    const [transaction = expect.fail("no transaction"), ...more] = plan([{ table, listed }]);
+    expect(more).toEqual([]);
+    const commands = transaction.text.trim().split("\n");
+    expect(commands.map((command) => command.split(" {")[0])).toEqual([
+      `flush set ${table.family} causeway vips4`,
+      `add element ${table.family} causeway vips4`,
+      `flush map ${table.family} causeway ${lut}`,
+      `add element ${table.family} causeway ${lut}`,
+      `add element ${table.family} causeway ${lut}`,
+    ]);
   });
 
   it("cuts large changes into transactions that fit an unprivileged socket", async () => {

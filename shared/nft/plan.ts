@@ -267,6 +267,7 @@ const NOTHING: ListedTable = {
   maps: new Map(),
   luts: new Map(),
   dynamic: new Map(),
+  unreadable: new Set(),
 };
 
 /**
@@ -315,14 +316,21 @@ function planTable(steps: Steps, { table, listed, restore }: TableChange): void 
     const bytes = BYTES.object + rules.length * BYTES.rule;
     steps.step(bytes, begin, ...rules.map((rule) => steps.command("add", "rule", name, rule)));
   }
-  for (const [name, { declaration, elements }] of table.maps) {
+  /** Just before its elements: together they are one transaction, but for the largest. */
+  const empty = (kind: string, name: string): void => {
+    if (actual.unreadable.has(name)) steps.step(BYTES.object, steps.command("flush", kind, name));
+  };
+  for (const [name, { kind, declaration, elements }] of table.maps) {
+    empty(kind, name);
     const known = actual.maps.get(name)?.elements ?? new Map();
     const changes = isRanged(declaration) ? rangeChanges(elements, known) : exactChanges(elements, known);
     writeElements(steps, name, declaration, changes);
   }
   for (const [name, { slots }] of table.luts) {
     const known = actual.luts.get(name);
-    if (known !== undefined) planSlots(steps, name, slots, known.slots);
+    if (known === undefined) continue;
+    empty("map", name);
+    planSlots(steps, name, slots, known.slots);
   }
   planBases(steps, table, actual);
   planRemovals(steps, table, actual);

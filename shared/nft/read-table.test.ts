@@ -115,7 +115,23 @@ test("chains that are not what their names say: by an interface that is another 
 test.each([
   ["no list", {}],
   ["a map without a name", listing({ map: { map: "verdict" } })],
-  ["a verdict of another kind", listing({ map: { name: "m", map: "verdict", elem: [[1, { drop: null }]] } })],
 ])("%s is no listing", (_what, text) => {
   expect(() => readTable(text)).toThrow(z.ZodError);
+});
+
+test("elements that are none of ours in shape: that they are there", () => {
+  const found = readTable(
+    listing(
+      { set: { ...at, name: "vips4", type: "ipv4_addr", elem: [{ elem: { val: "192.0.2.1", comment: "mine" } }] } },
+      { map: { ...at, name: "legs4", type: "mark", map: "verdict", elem: [[77, { queue: null }]] } },
+      { map: { ...at, name: "lut-1", type: "mark", map: "mark", size: 3, elem: [[{ elem: { val: 1 } }, 7]] } },
+      {
+        map: { ...at, name: "other", type: "ipv4_addr", map: ["ipv4_addr", "inet_service"], elem: [["192.0.2.1", {}]] },
+      },
+      { map: { ...at, name: "blocked4", type: "mark", map: "verdict", elem: [[77, { drop: null }]] } },
+    ),
+  );
+  expect(found.unreadable).toEqual(new Set(["vips4", "legs4", "lut-1", "other"]));
+  expect(found.maps.get("vips4")?.elements.size).toBe(0);
+  expect(found.maps.get("blocked4")?.elements).toEqual(new Map([["77", "drop"]]));
 });

@@ -10,6 +10,7 @@ const verdict = z.union([
   z.object({ goto: z.object({ target: z.string() }) }).transform((v) => `goto ${v.goto.target}`),
   z.object({ jump: z.object({ target: z.string() }) }).transform((v) => `jump ${v.jump.target}`),
   z.object({ accept: z.null() }).transform(() => "accept"),
+  z.object({ drop: z.null() }).transform(() => "drop"),
 ]);
 const scalar = z.union([
   z.union([z.string(), z.number()]).transform(String),
@@ -27,7 +28,7 @@ const objects = z.object({
       map: z
         .object({
           ...named,
-          map: z.string(),
+          map: z.unknown(),
           size: z.number().optional(),
           timeout: z.number().optional(),
           elem: z.array(z.unknown()).default([]),
@@ -83,6 +84,13 @@ export function readTable(listing: unknown, suspicion?: Suspicion): ListedTable 
   const maps = new Map<string, { kind: "map" | "set"; elements: Map<string, string> }>();
   const luts = new Map<string, Slots>();
   const dynamic = new Map<string, "map" | "set">();
+  const unreadable = new Set<string>();
+  /** Of somebody else's elements it is enough to know that they are there. */
+  const elementsOf = <T>(name: string, schema: z.ZodType<readonly T[]>, listed: unknown): readonly T[] => {
+    const { data: read } = schema.safeParse(listed);
+    if (read === undefined) unreadable.add(name);
+    return read ?? [];
+  };
   const rules: { chain: string; expr: unknown[] }[] = [];
   for (const object of objects.parse(listing).nftables) {
     if (object.counter) counters.add(object.counter.name);
@@ -91,18 +99,22 @@ export function readTable(listing: unknown, suspicion?: Suspicion): ListedTable 
       dynamic.set(object.set.name, "set");
     } else if (object.set) {
       const { name, elem } = object.set;
-      maps.set(name, { kind: "set", elements: new Map(keys.parse(elem).map((e) => [setKey(name, e), ""])) });
+      maps.set(name, {
+        kind: "set",
+        elements: new Map(elementsOf(name, keys, elem).map((e) => [setKey(name, e), ""])),
+      });
     }
     if (object.map?.timeout !== undefined) {
       dynamic.set(object.map.name, "map");
     } else if (object.map?.map === "mark") {
       const slots = new Uint32Array(object.map.size ?? 0);
-      for (const [slot, leg] of elements.parse(object.map.elem))
+      for (const [slot, leg] of elementsOf(object.map.name, elements, object.map.elem))
         if (typeof leg === "number") slots[slotKey(Number(slot))] = leg;
       luts.set(object.map.name, { slots });
     } else if (object.map) {
-      const listed = new Map(elements.parse(object.map.elem).map(([k, v]) => [k, String(v)]));
-      maps.set(object.map.name, { kind: "map", elements: listed });
+      const { name, elem } = object.map;
+      const listed = new Map(elementsOf(name, elements, elem).map(([k, v]) => [k, String(v)]));
+      maps.set(name, { kind: "map", elements: listed });
     }
     if (object.chain?.hook !== undefined) {
       const { name, hook, prio } = object.chain;
@@ -131,5 +143,5 @@ export function readTable(listing: unknown, suspicion?: Suspicion): ListedTable 
     // Made anew: its policy may be another one as well.
     for (const [chain, base] of bases) if (suspicion.isChanged(chain)) bases.set(chain, { ...base, place: "changed" });
   }
-  return { counters, chains, bases, maps, luts, dynamic };
+  return { counters, chains, bases, maps, luts, dynamic, unreadable };
 }

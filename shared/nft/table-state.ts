@@ -54,6 +54,8 @@ export interface ListedTable {
   readonly maps: ReadonlyMap<string, { readonly kind: "map" | "set"; readonly elements: ReadonlyMap<string, string> }>;
   readonly luts: ReadonlyMap<string, Slots>;
   readonly dynamic: ReadonlyMap<string, Dynamic["kind"]>;
+  /** Maps, sets and lookup tables with elements that are none of ours in shape; here without any element. */
+  readonly unreadable: ReadonlySet<string>;
 }
 
 /** A desired table as a listing would show it once it is applied. */
@@ -67,5 +69,6 @@ export function asListed(table: TableState): ListedTable {
     maps: new Map([...table.maps].map(([name, { kind, elements }]) => [name, { kind, elements }])),
     luts: table.luts,
     dynamic: new Map([...table.dynamic].map(([name, { kind }]) => [name, kind])),
+    unreadable: new Set(),
   };
 }

@@ -33,6 +33,9 @@ describe("changes by somebody else", () => {
     "nft delete table inet causeway",
     "nft flush chain netdev causeway ingress-ext0",
     "nft delete element inet causeway vips4 '{ 198.51.100.10 }'",
+    "nft add element inet causeway alive4 '{ 77 : drop }'",
+    "nft add element netdev causeway vips4 '{ 198.51.100.77 comment \"mine\" }'",
+    "nft add map inet causeway mine '{ type ipv4_addr : ipv4_addr; elements = { 192.0.2.1 : 192.0.2.2 }; }'",
   ])("%s is noticed and repaired", (damage) => {
     const before = state();
     bed.exec("g", damage);
