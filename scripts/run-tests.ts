@@ -6,17 +6,11 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import { type FileResult, parseTestReport, withLater } from "./test-report.ts";
+import { afterAnotherRun, type FileResult, type Outcome, parseTestReport } from "./test-report.ts";
 
 const root = join(import.meta.dirname, "..");
 const cache = join(root, "node_modules/.cache/causeway");
 const summaryFile = join(cache, "summary.txt");
-
-interface Outcome {
-  readonly files: readonly FileResult[];
-  /** The runner ended without an error. */
-  readonly ok: boolean;
-}
 
 function run(title: string, command: string, ...args: string[]): boolean {
   const began = performance.now();
@@ -110,8 +104,7 @@ async function systemTests(): Promise<Outcome[]> {
     return [...lanes, quiet];
   tell("failed beside other lanes, and run again alone", failed);
   const again = await lane("again", ...failed.map(({ file }) => relative(root, file)));
-  const later = lanes.map(({ files }) => ({ files: withLater(files, again.files), ok: true }));
-  return [...later, quiet, { files: [], ok: again.ok || again.files.some(({ failures }) => failures.length > 0) }];
+  return [...afterAnotherRun(lanes, again), quiet];
 }
 
 function tell(title: string, files: readonly FileResult[]): void {

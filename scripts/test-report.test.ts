@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { parseTestReport, withLater } from "./test-report.ts";
+import { afterAnotherRun, parseTestReport } from "./test-report.ts";
 
 const passed = (fullName: string) => ({ fullName, status: "passed", failureMessages: [] });
 
@@ -48,5 +48,12 @@ it("takes the later result of a file that was run again", () => {
     skipped: 0,
     failures: why === undefined ? [] : [{ test: "one", why }],
   });
-  expect(withLater([result("/a", "slow"), result("/b")], [result("/a")])).toEqual([result("/a"), result("/b")]);
+  const again = { files: [result("/a")], ok: true };
+  expect(afterAnotherRun([{ files: [result("/a", "slow"), result("/b")], ok: false }], again)).toEqual([
+    { files: [result("/a"), result("/b")], ok: true },
+    { files: [], ok: true },
+  ]);
+  // The runner of /c ended badly, and no test tells why: /a's second run is no excuse.
+  const bad = { files: [result("/c")], ok: false };
+  expect(afterAnotherRun([{ files: [result("/a", "slow")], ok: false }, bad], again)).toContainEqual(bad);
 });

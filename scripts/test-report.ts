@@ -48,8 +48,26 @@ export function parseTestReport(text: string): FileResult[] {
   });
 }
 
-/** The same, with the later result of those files that were run again. */
-export function withLater(first: readonly FileResult[], later: readonly FileResult[]): FileResult[] {
-  const again = new Map(later.map((result) => [result.file, result]));
-  return first.map((result) => again.get(result.file) ?? result);
+/** Of one run of the runner. */
+export interface Outcome {
+  readonly files: readonly FileResult[];
+  /** It ended without an error. */
+  readonly ok: boolean;
+}
+
+const hasFailed = ({ files }: Outcome): boolean => files.some(({ failures }) => failures.length > 0);
+
+/**
+ * What counts when files that failed were run again: their later result. A runner that ended badly though no test of its
+ * own had failed (an error that nobody caught) has done so all the same.
+ */
+export function afterAnotherRun(first: readonly Outcome[], again: Outcome): Outcome[] {
+  const later = new Map(again.files.map((result) => [result.file, result]));
+  return [
+    ...first.map((outcome) => ({
+      files: outcome.files.map((result) => later.get(result.file) ?? result),
+      ok: outcome.ok || hasFailed(outcome),
+    })),
+    { files: [], ok: again.ok || hasFailed(again) },
+  ];
 }
