@@ -23,12 +23,19 @@ beforeAll(() => {
   });
 });
 afterAll(async () => {
-  const exited = once(proxy, "exit");
-  proxy.kill("SIGKILL");
-  await exited;
+  await ended("SIGKILL");
   bed?.close();
   rmSync(folder, { recursive: true, force: true });
 });
+
+/** Ends the proxy, if it still runs. */
+async function ended(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+  if (proxy.exitCode !== null || proxy.signalCode !== null) return;
+  const exited = once(proxy, "exit");
+  proxy.kill(signal);
+  proxy.stdin?.end();
+  await exited;
+}
 
 const vips = (...addresses: readonly string[]): void => void proxy.stdin?.write(`${addresses.join(" ")}\n`);
 
@@ -55,4 +62,12 @@ it("a VIP that goes is withdrawn before the kernel drops it, and one that comes 
   expect(bed.exec("g", "nft list set inet causeway vips4")).toContain("inet_service");
   bed.exec("g", "nft delete table inet causeway");
   expect(await announced((addresses) => addresses.includes(COMES))).toEqual([COMES, STAYS]);
+});
+
+it("a proxy that is stopped has withdrawn, and ends when no packet has come for a second", async () => {
+  const began = performance.now();
+  await ended("SIGTERM");
+  expect(performance.now() - began).toBeGreaterThan(1_000);
+  const { state, vips: left } = (await readProgrammed(folder)) ?? expect.fail("nothing is said");
+  expect([state, left.map(({ ready }) => ready)]).toEqual(["drained", [false, false]]);
 });

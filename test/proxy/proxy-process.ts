@@ -1,6 +1,6 @@
 /*
  * A proxy for the network namespace that it is started in: node proxy-process.ts RUN_DIR. Each line of its input lists the
- * VIPs of its Gateway from then on.
+ * VIPs of its Gateway from then on. It ends by SIGTERM, and the end of its input.
  */
 import { createInterface } from "node:readline";
 import pino from "pino";
@@ -25,7 +25,7 @@ const proxy = await runProxy({
   log: pino({ level: "warn" }, pino.destination(2)),
   clock: systemClock,
   signal: stop.signal,
-  drainMs: 300,
+  drainMs: 30_000,
 });
 for await (const line of lines) for (const gateway of withVips(line).list("Gateway")) store.put(gateway);
 await proxy.done;
