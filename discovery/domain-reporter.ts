@@ -8,8 +8,9 @@ import { pause } from "#shared/process/pause.ts";
 import { withTransitionTimes } from "#shared/resolve/conditions.ts";
 import { type ObjectStore, type ObjectView, type StatusOf, StoreNotFoundError } from "#shared/store/object-store.ts";
 
-/** Statuses are written at most once in this time. */
+/** Statuses are written at most once in this time; when something is urgent, in this. */
 const QUIET_MS = 1_000;
+const URGENT_MS = 100;
 
 type InstanceEntry = NonNullable<DiscoveryDomain["status"]>["instances"][number];
 
@@ -34,6 +35,9 @@ export class DomainReporter {
   readonly #written = new Map<string, StatusOf>();
   /** Whether it runs in a Pod: its entry goes with it. */
   #hasPod = false;
+  /** Ends the pause after a write. */
+  #urge: () => void = () => undefined;
+  #isUrgent = false;
   readonly done: Promise<void>;
 
   constructor(options: DomainReporterOptions) {
@@ -43,8 +47,12 @@ export class DomainReporter {
     this.done = this.#loop.run();
   }
 
-  /** Something may have changed. */
-  touch(): void {
+  /** Something may have changed. @param isUrgent somebody waits for it to be written. */
+  touch(isUrgent = false): void {
+    if (isUrgent) {
+      this.#isUrgent = true;
+      this.#urge();
+    }
     this.#loop.wake();
   }
 
@@ -52,6 +60,7 @@ export class DomainReporter {
     const { clock, conditionsOf, entryOf, pod, signal, view } = this.#options;
     this.#hasPod ||= view.get("Pod", pod.namespace, pod.name) !== undefined;
     const who = { name: pod.name, ...(this.#hasPod ? { namespace: pod.namespace } : {}) };
+    this.#isUrgent = false;
     for (const object of view.list("DiscoveryDomain")) {
       const { namespace, name, uid } = object.metadata;
       const entry = entryOf(object);
@@ -65,8 +74,17 @@ export class DomainReporter {
       await this.#apply(namespace, name, { instances, conditions: timed });
       this.#written.set(key, status);
     }
-    await pause(QUIET_MS, signal);
+    await pause(URGENT_MS, signal);
+    if (!this.#isUrgent) await this.#quiet();
     return undefined;
+  }
+
+  /** Until the next write, or until somebody waits for one. */
+  async #quiet(): Promise<void> {
+    const urged = new AbortController();
+    this.#urge = () => urged.abort();
+    await pause(QUIET_MS - URGENT_MS, AbortSignal.any([this.#options.signal, urged.signal]));
+    this.#urge = () => undefined;
   }
 
   async #apply(namespace: string, name: string, status: StatusOf): Promise<void> {

@@ -29,7 +29,7 @@ export function main(options: DiscoveryMainOptions): Promise<void> {
     return {
       ready: () => discovery.ready(),
       status: () => discovery.status(),
-      questions: { "/graph": () => discovery.graph() },
+      questions: { "/graph": () => discovery.graph(), "/groups": () => discovery.groups() },
       metrics: () => discoveryMetrics(discovery.status()),
       done: discovery.done,
     };

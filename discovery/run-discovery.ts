@@ -1,16 +1,21 @@
 import type { DiscoveryDomain } from "#shared/api/discovery-domain.ts";
 import type { ObjectRef } from "#shared/api/kinds.ts";
+import type { Condition } from "#shared/api/meta.ts";
 import type { GraphAnswer } from "#shared/dds/graph.ts";
+import type { GroupsAnswer, GroupsAnswerDomain } from "#shared/dds/groups.ts";
 import type { Clock } from "#shared/process/clock.ts";
 import { ConvergeLoop } from "#shared/process/converge-loop.ts";
 import type { Log } from "#shared/process/log.ts";
 import type { ObjectStore, ObjectView } from "#shared/store/object-store.ts";
 import { DomainRuntime, type DomainStatus } from "./domain/domain-runtime.ts";
 import { logParticipants } from "./domain/log-participants.ts";
-import { domainsOf } from "./domain/relay-settings.ts";
+import { domainsOf, ownAddresses } from "./domain/relay-settings.ts";
 import { DomainReporter } from "./domain-reporter.ts";
 import { FanOut, type FanOutDomain, type FanOutStatus } from "./fan-out/fan-out.ts";
 import { fanOutDomain } from "./fan-out/fan-out-domain.ts";
+import { DomainGroups } from "./groups/domain-groups.ts";
+import { groupsCondition, groupsEntry } from "./groups/groups-report.ts";
+import { GROUP_INTERESTS } from "./groups/resolve-groups.ts";
 import { localInterfaces } from "./network-interfaces.ts";
 import { DomainObserver, type ObserverStatus } from "./observer/domain-observer.ts";
 import { observerCondition, observerEntry } from "./observer/observer-report.ts";
@@ -37,6 +42,7 @@ export interface DiscoveryOptions {
 
 export interface DiscoveryStatus {
   readonly domains: readonly (DomainStatus & { readonly domain: string; readonly observer?: ObserverStatus })[];
+  readonly groups: readonly GroupsAnswerDomain[];
   readonly fanOut: FanOutStatus;
 }
 
@@ -47,6 +53,8 @@ export interface RunningDiscovery {
   status(): DiscoveryStatus;
   /** What the observers know. */
   graph(): GraphAnswer;
+  /** Which pods share which participants. */
+  groups(): GroupsAnswer;
 }
 
 /** How often interfaces and leases are looked at. */
@@ -67,6 +75,9 @@ class Discovery implements RunningDiscovery {
   readonly #pods = new PodAddresses();
   readonly #runtimes = new Map<string, DomainRuntime>();
   readonly #observers = new Map<string, DomainObserver>();
+  readonly #groups = new Map<string, DomainGroups>();
+  /** Set while groups are to be looked at, when all that has changed was told. */
+  #groupsSoon: NodeJS.Immediate | undefined;
   /** Observers that take their leave. */
   readonly #leaving = new Set<Promise<void>>();
   #refused: Refused = new Map();
@@ -94,8 +105,14 @@ class Discovery implements RunningDiscovery {
           const observer = this.#observers.get(domain)?.status();
           return { domain, ...runtime.status(), ...(observer && { observer }) };
         }),
+      groups: this.groups().domains,
       fanOut: this.#fanOut.status(),
     };
+  }
+
+  groups(): GroupsAnswer {
+    const domains = [...this.#groups].sort(([a], [b]) => (a < b ? -1 : 1));
+    return { domains: domains.map(([, groups]) => groups.answer()) };
   }
 
   graph(): GraphAnswer {
@@ -118,11 +135,12 @@ class Discovery implements RunningDiscovery {
     const { store, pod, log, signal } = this.#options;
     const loop = new ConvergeLoop({ name: "discovery", converge: async () => this.#converge(), log, signal });
     const view = await store.watch(
-      [{ kind: "DiscoveryDomain" }, { kind: "Pod" }],
+      [{ kind: "DiscoveryDomain" }, { kind: "Pod" }, ...GROUP_INTERESTS],
       (ref) => {
         // At once: peers are to forget a pod's participants before they miss them.
         if (ref.kind === "Pod") this.#seePod(ref);
-        else loop.wake();
+        if (ref.kind === "DiscoveryDomain") loop.wake();
+        else this.#balanceSoon();
       },
       signal,
     );
@@ -135,13 +153,13 @@ class Discovery implements RunningDiscovery {
       pod,
       clock: this.#options.clock,
       entryOf: (object) => this.#entryOf(object),
-      conditionsOf: ({ metadata }) =>
-        observerCondition(this.#observers.get(`${metadata.namespace}/${metadata.name}`), metadata.generation),
+      conditionsOf: (object) => this.#conditionsOf(object),
       log,
       signal: ended.signal,
     });
     this.#reporter = reporter;
     this.done = loop.run().then(async () => {
+      clearImmediate(this.#groupsSoon);
       // It hands over what participants want, for as long as they are known.
       await this.#fanOut.done;
       for (const key of [...this.#runtimes.keys()]) this.#close(key);
@@ -160,13 +178,23 @@ class Discovery implements RunningDiscovery {
     }
   }
 
+  /** Once, when all that has changed was told: a rollout changes many objects in one turn. */
+  #balanceSoon(): void {
+    this.#groupsSoon ??= setImmediate(() => {
+      this.#groupsSoon = undefined;
+      for (const groups of this.#groups.values()) groups.apply();
+    });
+  }
+
   /** @returns when to look again. */
   #converge(): number {
-    const { log, nowMs, newGuidPrefix, only, random } = this.#options;
+    const { log, nowMs, newGuidPrefix, only, pod, random } = this.#options;
+    const view = this.#view;
+    if (view === undefined) return LOOK_MS;
     const interfaces = localInterfaces();
-    const objects = (this.#view?.list("DiscoveryDomain") ?? []).filter(
-      ({ metadata }) => only.length === 0 || only.includes(`${metadata.namespace}/${metadata.name}`),
-    );
+    const objects = view
+      .list("DiscoveryDomain")
+      .filter(({ metadata }) => only.length === 0 || only.includes(`${metadata.namespace}/${metadata.name}`));
     const { served, refused } = withoutConflicts(objects);
     this.#refused = refused;
     for (const key of [...this.#runtimes.keys()]) {
@@ -178,7 +206,16 @@ class Discovery implements RunningDiscovery {
       const known = this.#runtimes.get(key);
       if (known !== undefined) known.update(object, interfaces);
       else {
-        const runtime = new DomainRuntime({ object, interfaces, owners: this.#pods, nowMs, random });
+        const runtime = new DomainRuntime({
+          object,
+          relayName: pod.name,
+          interfaces,
+          owners: this.#pods,
+          nowMs,
+          random,
+          onAssigned: (isUrgent) => this.#reporter?.touch(isUrgent),
+        });
+        this.#groups.set(key, new DomainGroups({ domain: runtime, view, relayName: pod.name, log }));
         runtime.subscribe(logParticipants(log, key));
         runtime.subscribe(() => this.#reporter?.touch());
         runtime.subscribe(() => this.#fanOut.wake());
@@ -193,6 +230,7 @@ class Discovery implements RunningDiscovery {
       }
     }
     for (const runtime of this.#runtimes.values()) runtime.tick();
+    for (const groups of this.#groups.values()) groups.apply();
     for (const observer of this.#observers.values()) observer.apply();
     this.#converged = true;
     this.#fanOut.wake();
@@ -207,30 +245,51 @@ class Discovery implements RunningDiscovery {
       void observer.finally(() => this.#leaving.delete(observer));
     }
     this.#observers.delete(key);
+    this.#groups.delete(key);
     this.#runtimes.get(key)?.close();
     this.#runtimes.delete(key);
   }
 
-  #entryOf({ metadata, spec }: DiscoveryDomain) {
+  #conditionsOf(object: DiscoveryDomain): readonly Condition[] {
+    const { generation, name, namespace } = object.metadata;
+    const key = `${namespace}/${name}`;
+    return [
+      ...observerCondition(this.#observers.get(key), generation),
+      ...groupsCondition(this.#groups.get(key)?.answer(), object),
+    ];
+  }
+
+  #entryOf(object: DiscoveryDomain) {
+    const { metadata, spec } = object;
     const key = `${metadata.namespace}/${metadata.name}`;
     const message = this.#refused.get(key);
     if (message !== undefined) return { state: "Refused", participants: 0, message };
     const status = this.#runtimes.get(key)?.status();
     if (status === undefined) return undefined;
     const observer = this.#observers.get(key);
+    const groups = this.#groups.get(key);
     const { participants } = status;
     const problems = [
+      ...(groups?.problems ?? []),
       ...status.problems,
       ...(spec.fanOut === undefined ? [] : this.#fanOut.problems),
       ...(observer?.problem === undefined ? [] : [observer.problem]),
     ];
     return {
       ...observerEntry(observer),
+      ...(groups === undefined || spec.serviceGroups.length === 0
+        ? {}
+        : { addresses: relayAddresses(object), groups: groupsEntry(groups.answer()) }),
       state: problems.length === 0 ? "Listening" : "Partial",
       participants: participants.length,
       ...(problems.length === 0 ? {} : { message: problems.slice(0, 8).join("; ") }),
     };
   }
+}
+
+/** From which this relay speaks to participants. */
+function relayAddresses(object: DiscoveryDomain): readonly string[] {
+  return [...new Set(ownAddresses(object, localInterfaces()).map(({ address }) => address))].sort();
 }
 
 /** Two objects cannot listen at one port: the older one has the domain, of two of one age the first by name. */

@@ -1,8 +1,8 @@
 import { portsOf } from "rtps-wire";
 import type { DiscoveryDomain } from "#shared/api/discovery-domain.ts";
 import { FAMILIES, type Family, familyOf } from "#shared/net/ip.ts";
+import { Balancer, type GroupsWanted } from "../groups/balancer.ts";
 import type { LocalInterface } from "../network-interfaces.ts";
-import type { IntroductionRule } from "../relay/introductions.ts";
 import type { PodOwners } from "../relay/participant-table.ts";
 import { Relay } from "../relay/relay.ts";
 import { DomainSockets } from "../sockets/domain-sockets.ts";
@@ -11,12 +11,16 @@ import { domainsOf, ownAddresses, relaySettings } from "./relay-settings.ts";
 
 export interface DomainRuntimeOptions {
   readonly object: DiscoveryDomain;
+  /** Pod of this relay. */
+  readonly relayName: string;
   readonly interfaces: readonly LocalInterface[];
   readonly owners: PodOwners;
   /** Monotonic. */
   readonly nowMs: () => number;
   /** Evenly from [0, 1). */
   readonly random: () => number;
+  /** Participants were assigned to members of service groups, or moved; urgent when somebody is kept from somebody. */
+  readonly onAssigned: (isUrgent: boolean) => void;
 }
 
 export interface DomainStatus {
@@ -53,6 +57,8 @@ export class DomainRuntime {
   readonly #options: DomainRuntimeOptions;
   readonly #sockets: DomainSockets;
   readonly #relay: Relay;
+  /** Service groups: who may be told of whom. */
+  readonly groups: Balancer;
   readonly #listeners = new Set<(event: ParticipantEvent) => void>();
   #object: DiscoveryDomain;
   #interfaces: readonly LocalInterface[];
@@ -63,7 +69,7 @@ export class DomainRuntime {
 
   constructor(options: DomainRuntimeOptions) {
     this.#options = options;
-    const { object, interfaces, owners, nowMs, random } = options;
+    const { object, interfaces, onAssigned, owners, nowMs, random, relayName } = options;
     this.name = `${object.metadata.namespace}/${object.metadata.name}`;
     this.#object = object;
     this.#interfaces = interfaces;
@@ -83,12 +89,15 @@ export class DomainRuntime {
         this.#sockets.send(domainId, address.includes(":") ? 6 : 4, message, { address, port });
       },
       onEvent: (event: ParticipantEvent): void => {
+        this.groups.see(event, nowMs());
         for (const listener of this.#listeners) listener(event);
       },
       owners,
       random,
     };
     this.#relay = new Relay(relaySettings(object, interfaces), edge, nowMs());
+    this.groups = new Balancer({ name: relayName, relay: this.#relay, onChange: onAssigned });
+    this.#relay.restrict((announced, hearer) => this.groups.allows(announced, hearer));
     this.#listen();
   }
 
@@ -113,26 +122,10 @@ export class DomainRuntime {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Who may be told of whom, from now on. */
-  restrict(rule: IntroductionRule): void {
-    this.#relay.restrict(rule);
-  }
-
-  /** Tells `hearer` of `announced`, as far as the rule allows it. */
-  introduce(announced: Participant, hearer: Participant): void {
-    this.#relay.introduce(announced, hearer, this.#options.nowMs());
+  /** The service groups as they are now, to be called before anything is heard. */
+  balance(wanted: GroupsWanted): void {
+    this.groups.apply(wanted, this.#options.nowMs());
     this.#advance();
-  }
-
-  /** Sends a message to a participant, at each of its endpoints that may be sent to, from the domain's port. */
-  send(participant: Participant, message: Uint8Array): void {
-    this.#relay.send(participant, message);
-    this.#sockets.flush();
-  }
-
-  /** Above all that the participant has sent: for a message in its name that all peers believe. */
-  nextSn(participant: Participant): bigint {
-    return this.#relay.nextSn(participant);
   }
 
   /** Another object of the same name, or other interfaces. */
@@ -237,7 +230,8 @@ export class DomainRuntime {
   #advance(): void {
     if (this.#isClosed) return;
     const nowMs = this.#options.nowMs();
-    const inMs = this.#relay.advance(nowMs);
+    const groupsMs = this.groups.advance(nowMs);
+    const inMs = Math.min(groupsMs ?? Number.POSITIVE_INFINITY, this.#relay.advance(nowMs));
     this.#sockets.flush();
     if (inMs === 0) {
       this.#advanceSoon();

@@ -15,11 +15,11 @@ interface KnownPod {
 }
 
 /** Whether everything in the pod has ended, although the object may still be there. */
-function hasEnded({ status }: Pod): boolean {
+export function hasEnded({ status }: Pod): boolean {
   return status?.phase === "Succeeded" || status?.phase === "Failed";
 }
 
-function addressesOf(pod: Pod): readonly OwnAddress[] {
+export function addressesOf(pod: Pod): readonly OwnAddress[] {
   const secondary = podAttachments(pod).flatMap(({ addresses, network }) =>
     addresses.map((address) => ({ address, network })),
   );

@@ -22,8 +22,8 @@ export type IntroductionRule = (announced: Participant, hearer: Participant) => 
 
 interface Known {
   participant: Participant;
-  /** As it is when it is sent; none when the participant has gone. */
-  readonly announcement: () => Uint8Array | undefined;
+  /** As it is when it is sent; none when the participant has gone, or it has been decided otherwise. */
+  readonly announcement: (to: Known) => Uint8Array | undefined;
   /** By age: of two that came together, the younger one's resends serve both. */
   order: number;
   isHere: boolean;
@@ -143,7 +143,7 @@ export class Introductions {
     // What it has not changed its place for, it has heard before.
     const isElsewhere = before === undefined || placesOf(before.participant) !== placesOf(participant);
     if (before !== undefined) this.#resends = this.#resends.filter(({ known }) => known !== before);
-    const known = before ?? newlyKnown(participant, nowMs + this.#refreshMs());
+    const known = before ?? this.#newlyKnown(participant, nowMs + this.#refreshMs());
     known.participant = participant;
     known.order = ++this.#order;
     this.#known.set(participant.key, known);
@@ -232,18 +232,19 @@ export class Introductions {
     if (!this.#rule(about.participant, to.participant)) return;
     this.#outbox.add(to, about.announcement, nowMs);
   }
-}
 
-function newlyKnown(participant: Participant, refreshAtMs: number): Known {
-  const known: Known = {
-    participant,
-    announcement: () => (known.isHere ? known.participant.announcement : undefined),
-    order: 0,
-    isHere: true,
-    refreshAtMs,
-    toldSistersMs: Number.NEGATIVE_INFINITY,
-  };
-  return known;
+  #newlyKnown(participant: Participant, refreshAtMs: number): Known {
+    const mayHear = (to: Known): boolean => known.isHere && this.#rule(known.participant, to.participant);
+    const known: Known = {
+      participant,
+      announcement: (to) => (mayHear(to) ? known.participant.announcement : undefined),
+      order: 0,
+      isHere: true,
+      refreshAtMs,
+      toldSistersMs: Number.NEGATIVE_INFINITY,
+    };
+    return known;
+  }
 }
 
 function placesOf({ endpoints }: Participant): string {

@@ -4,11 +4,11 @@
  */
 
 /** Asked when its turn has come; undefined: it is not to be sent any more. Shared by all that it is for. */
-export type Outgoing = () => Uint8Array | undefined;
+export type Outgoing<T> = (to: T) => Uint8Array | undefined;
 
 interface Lane<T> {
   readonly to: T;
-  readonly waiting: Outgoing[];
+  readonly waiting: Outgoing<T>[];
   /** Place of the next one in `waiting`. */
   next: number;
   tokens: number;
@@ -44,7 +44,7 @@ export class Outbox<T> {
     return this.#waiting;
   }
 
-  add(to: T, outgoing: Outgoing, nowMs: number): void {
+  add(to: T, outgoing: Outgoing<T>, nowMs: number): void {
     if (this.#waiting >= this.#most) {
       this.#dropped++;
       return;
@@ -87,7 +87,7 @@ export class Outbox<T> {
         if (outgoing === undefined) break;
         lane.next++;
         this.#waiting--;
-        const message = outgoing();
+        const message = outgoing(to);
         if (message === undefined) continue;
         lane.tokens--;
         left--;

@@ -1,5 +1,6 @@
 import { cidr, type Ip, ip } from "#shared/net/ip.ts";
 import type { ParticipantEvent } from "../domain/participant.ts";
+import { Balancer } from "../groups/balancer.ts";
 import { readDatagram } from "./announcement.ts";
 import { Relay, type RelaySettings } from "./relay.ts";
 import { announcementOf, disposeOf, prefixOf, type SaidOptions } from "./wire.fixture.ts";
@@ -39,6 +40,9 @@ export interface SimulatedParticipant {
 interface RelayNode {
   readonly address: string;
   relay: Relay;
+  readonly groups: Balancer;
+  /** How often it would have written of its groups at once. */
+  urgent: number;
   nextMs: number;
   isRunning: boolean;
 }
@@ -78,12 +82,20 @@ export class SimulatedNetwork {
       send: (message: Uint8Array, to: { readonly address: string }, domainId: number) =>
         this.#deliver(message, address, to.address, domainId),
       sendToSister: (message: Uint8Array, to: Ip, domainId: number) => this.#deliver(message, address, to, domainId),
-      onEvent: (event: ParticipantEvent) => this.events.push(event),
+      onEvent: (event: ParticipantEvent) => {
+        groups.see(event, this.nowMs);
+        this.events.push(event);
+      },
       owners: { ownerOf: (of: Ip) => this.pods.get(of) },
       random: () => this.random(),
     };
     const relay = new Relay({ ...all, sisters }, edge, this.nowMs);
-    const node = { address, relay, nextMs: 0, isRunning: true };
+    const onChange = (isUrgent: boolean): void => {
+      if (isUrgent) node.urgent++;
+    };
+    const groups = new Balancer({ name: address, relay, onChange });
+    relay.restrict((announced, hearer) => groups.allows(announced, hearer));
+    const node: RelayNode = { address, relay, groups, urgent: 0, nextMs: 0, isRunning: true };
     this.relays.set(address, node);
     return node;
   }
@@ -128,7 +140,7 @@ export class SimulatedNetwork {
       for (const node of this.relays.values()) {
         if (!node.isRunning) continue;
         if (Math.floor(before / 1000) !== Math.floor((before - 50) / 1000)) node.relay.expire(before);
-        waitMs = Math.min(waitMs, node.relay.advance(before));
+        waitMs = Math.min(waitMs, node.groups.advance(before) ?? waitMs, node.relay.advance(before));
       }
       this.nowMs = Math.min(endMs, before + Math.max(1, Math.ceil(waitMs)));
       for (const participant of this.participants.values()) {

@@ -420,6 +420,16 @@ export const CRD_METADATA: Readonly<
       "spec.networks[].interface": INTERFACE,
       "spec.listenAddresses[]": IP_ADDRESS,
       "spec.allowedSources[]": PREFIX,
+      "spec.serviceGroups": {
+        keywords: { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["service"] },
+        rules: [
+          {
+            rule: "self.all(g, self.filter(h, h.service == g.service).size() == 1)",
+            message: "a Service is named by two groups; name it once",
+            reason: "FieldValueDuplicate",
+          },
+        ],
+      },
       "spec.fanOut.domains[]": DOMAINS,
       "spec.fanOut.groups[]": PREFIX,
       "spec.sisters[]": IP_ADDRESS,

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { cidrField, domainRangeField, interfaceField, ipField, networkNameField } from "./fields.ts";
+import { cidrField, domainRangeField, interfaceField, ipField, labelField, networkNameField } from "./fields.ts";
 import { conditionSchema, namespacedMetaSchema } from "./meta.ts";
 import { API_VERSION } from "./names.ts";
 
@@ -46,6 +46,60 @@ const fanOutSchema = z
     "Multicast of user data is copied between the networks, to those where a participant hears it. " +
       "Nothing is copied when absent.",
   );
+
+const serviceGroupSchema = z.strictObject({
+  service: labelField.describe(
+    "Name of a service-i of the object's namespace. The pods that it selects are the members; each participant of another " +
+      "pod is introduced to one of them.",
+  ),
+  members: z
+    .enum(["Meet", "Apart"])
+    .default("Meet")
+    .describe("Meet: members are introduced to each other. Apart: they are not."),
+  isolation: z
+    .enum(["Off", "Enforce"])
+    .default("Off")
+    .describe(
+      "Off: a member hears everybody but those that were moved away from it. Enforce: the node agent lets nobody's RTPS " +
+        "into a member's pod but that of its own clients, the relays and, where members meet, the others.",
+    ),
+});
+export type ServiceGroupSpec = z.infer<typeof serviceGroupSchema>;
+
+/** One participant in a service group, as a relay has assigned it. */
+const groupClientSchema = z.looseObject({
+  participant: z.string().describe("GUID prefix, 24 hexadecimal digits."),
+  addresses: z.array(z.string()).default([]).describe("Where its datagrams come from."),
+  member: z.string().optional().describe("Pod that it is introduced to; none where nobody is ready."),
+  moves: z
+    .int()
+    .default(0)
+    .describe("How often it was moved to another member: of two relays the higher number counts."),
+  away: z
+    .array(z.string())
+    .default([])
+    .describe("Members that it may know and is kept from: their pods drop its datagrams."),
+});
+
+const groupStatusSchema = z.looseObject({
+  service: z.string().describe("The Service."),
+  members: z
+    .array(
+      z.looseObject({
+        pod: z.string().describe("Name of the pod."),
+        state: z.string().describe("Ready; Draining, when it ends; NotReady."),
+        weight: z.int().describe("Its share of the clients."),
+        clients: z.int().describe("Participants that are introduced to it."),
+        addresses: z.array(z.string()).default([]).describe("Addresses of the pod."),
+      }),
+    )
+    .default([])
+    .describe("The pods of the group."),
+  waiting: z.int().default(0).describe("Participants for which no member is ready."),
+  omitted: z.int().default(0).describe("Clients beyond those that are listed: they are assigned, and not kept."),
+  clients: z.array(groupClientSchema).default([]).describe("Who is introduced to whom."),
+});
+export type GroupStatus = z.infer<typeof groupStatusSchema>;
 
 /** `causeway.dev/v1alpha1 DiscoveryDomain`: DDS participants that are introduced to each other across networks. */
 export const discoveryDomainSchema = z.strictObject({
@@ -160,6 +214,21 @@ export const discoveryDomainSchema = z.strictObject({
         })
         .prefault({})
         .describe("What is more is dropped and counted."),
+      serviceGroups: z
+        .array(serviceGroupSchema)
+        .max(32)
+        .default([])
+        .superRefine((groups, context) => {
+          for (const [index, { service }] of groups.entries()) {
+            if (groups.findIndex((other) => other.service === service) === index) continue;
+            const message = `Service ${JSON.stringify(service)} is a group already; name it once`;
+            context.addIssue({ code: "custom", path: [index, "service"], message });
+          }
+        })
+        .describe(
+          "Services whose pods share the participants of other pods among them. Of two groups the members of the one that " +
+            "stands first are clients of the other.",
+        ),
       fanOut: fanOutSchema.optional(),
       observer: z
         .strictObject({
@@ -215,7 +284,10 @@ export const discoveryDomainSchema = z.strictObject({
       conditions: z
         .array(conditionSchema)
         .default([])
-        .describe("EndpointsMatch: whether writers and readers of one topic do."),
+        .describe(
+          "EndpointsMatch: whether writers and readers of one topic do. GroupsServed: whether all service groups have members " +
+            "that take clients.",
+        ),
       instances: z
         .array(
           z.looseObject({
@@ -231,6 +303,11 @@ export const discoveryDomainSchema = z.strictObject({
               .describe("Listening; Partial, when it cannot listen everywhere; Refused, with the reason."),
             participants: z.int().describe("Participants that the relay knows."),
             message: z.string().optional().describe("What is wrong, with the field and what to do."),
+            addresses: z
+              .array(z.string())
+              .optional()
+              .describe("Addresses of the relay on the networks, where there are service groups."),
+            groups: z.array(groupStatusSchema).optional().describe("The service groups as this relay serves them."),
             topics: z.int().optional().describe("Topics that the observer knows."),
             writers: z.int().optional().describe("Writers that it knows."),
             readers: z.int().optional().describe("Readers that it knows."),

@@ -17,6 +17,9 @@ export const NETWORK_STATUS_ANNOTATION = "k8s.v1.cni.cncf.io/network-status";
 /** Slots of a service's lookup table, when the Gateway's own size does not suit it. */
 export const TABLE_SIZE_ANNOTATION = "causeway.dev/lookup-table-size";
 
+/** Of a pod: its share of its service group's clients, a whole number from 0 to 1000; 1 when absent. */
+export const GROUP_WEIGHT_ANNOTATION = "causeway.dev/group-weight";
+
 /** The Gateway API's own label for what an implementation generates for a Gateway; our instances' Pods carry it. */
 export const GATEWAY_NAME_LABEL = "gateway.networking.k8s.io/gateway-name";
 

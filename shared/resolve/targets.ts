@@ -30,7 +30,7 @@ export function serviceNetwork(service: Service): ServiceNetworkRef | undefined 
  * What a target may be given: `ready` new flows; `terminating` only those that it has, and new ones when nobody is ready
  * (KEP-1669); `unready` only those that it has.
  */
-type TargetState = (typeof STATES)[number];
+export type TargetState = (typeof STATES)[number];
 const STATES = ["ready", "terminating", "unready"] as const;
 
 /** An endpoint of a Service in one family. */
@@ -43,7 +43,7 @@ export interface Target {
   readonly state: TargetState;
 }
 
-function identityOf(endpoint: Endpoint, slice: EndpointSlice, address: Ip): string {
+function identityOf(endpoint: Endpoint, slice: EndpointSlice, address: string): string {
   const ref = endpoint.targetRef;
   return ref?.kind === "Pod" ? `${ref.namespace ?? slice.metadata.namespace}/${ref.name}` : address;
 }
@@ -89,6 +89,21 @@ function stateOf({ conditions }: Endpoint): TargetState {
   if (conditions.ready ?? true) return "ready";
   const serving = conditions.serving ?? conditions.ready ?? true;
   return serving && conditions.terminating === true ? "terminating" : "unready";
+}
+
+/** The pods of a Service's slices with the best of their states, by `namespace/name`, whatever the ports. */
+export function podStates(slices: readonly EndpointSlice[]): ReadonlyMap<string, TargetState> {
+  const found = new Map<string, TargetState>();
+  for (const slice of slices) {
+    for (const endpoint of slice.endpoints) {
+      if (endpoint.targetRef?.kind !== "Pod") continue;
+      const pod = identityOf(endpoint, slice, "");
+      const state = stateOf(endpoint);
+      const known = found.get(pod);
+      if (known === undefined || STATES.indexOf(state) < STATES.indexOf(known)) found.set(pod, state);
+    }
+  }
+  return found;
 }
 
 /**

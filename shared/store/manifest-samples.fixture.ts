@@ -376,6 +376,7 @@ export const SAMPLES: readonly Sample[] = [
           datagramsPerSecond: 20_000,
           datagramsPerSecondPerSource: 1000,
         },
+        serviceGroups: [{ service: "planner", members: "Apart", isolation: "Enforce" }],
         fanOut: {
           domains: [0, "12-13"],
           groups: ["239.255.0.0/16"],
@@ -407,6 +408,9 @@ export const SAMPLES: readonly Sample[] = [
       [["spec", "allowedSources", 0], "192.0.2.1"],
       [["spec", "resends"], 6],
       [["spec", "refreshSeconds"], 4],
+      [["spec", "serviceGroups", 0, "service"], "factory/planner"],
+      [["spec", "serviceGroups", 0, "members"], "meet"],
+      [["spec", "serviceGroups", 0, "isolation"], true],
       [["spec", "refreshSeconds"], 3601],
       [["spec", "sisters", 0], "relay-b"],
       [["spec", "limits", "participants"], 0],
