@@ -9,9 +9,10 @@ import { addressOf, attachmentTo, type PodAttachment, podAttachments } from "#sh
 import { SLICES_THAT_COUNT } from "#shared/resolve/slice-interest.ts";
 import { indexSlices, type ServiceNetworkRef, serviceNetwork } from "#shared/resolve/targets.ts";
 import type { Interest, ObjectView } from "#shared/store/object-store.ts";
+import type { RtpsFilter } from "./rtps-filter.ts";
 
 /**
- * What {@link desiredPodNetwork} reads: whoever calls it watches these.
+ * What {@link desiredPodNetwork} and the filters of service groups are made of: whoever calls it watches these.
  * @param nodeName Undefined: pods of all nodes.
  */
 export function nodeInterests(nodeName: string | undefined): readonly Interest[] {
@@ -22,6 +23,7 @@ export function nodeInterests(nodeName: string | undefined): readonly Interest[]
   return [
     ...ATTACH_KINDS.map((kind) => ({ kind })),
     SLICES_THAT_COUNT,
+    { kind: "DiscoveryDomain" },
     ...(nodeName === undefined ? [{ kind: "Pod" as const }] : [{ kind: "Pod" as const, nodeName }, instances]),
   ];
 }
@@ -58,9 +60,14 @@ export interface PodNetwork {
   /** DSR: addresses of the loopback. */
   readonly vips: readonly Ip[];
   readonly paths: readonly ReturnPath[];
+  /** Whose RTPS does not come in; undefined: everybody's does. */
+  readonly filter?: RtpsFilter;
   /** What keeps the pod from having all of its return path, for people. */
   readonly problems: readonly string[];
 }
+
+/** A pod that is not selected. */
+export const NO_NETWORK: PodNetwork = { vips: [], paths: [], problems: [] };
 
 /** A pod as the target of a Gateway's services on one network. */
 interface Use {
@@ -269,4 +276,15 @@ export function desiredPodNetwork(
   isHere: (pod: string) => boolean = () => true,
 ): ReadonlyMap<string, PodNetwork> {
   return new Resolver(view, isHere).resolve();
+}
+
+/** The same, with what members of service groups drop: these need not be targets of a Gateway. */
+export function withFilters(
+  networks: ReadonlyMap<string, PodNetwork>,
+  filters: ReadonlyMap<string, RtpsFilter>,
+): ReadonlyMap<string, PodNetwork> {
+  if (filters.size === 0) return networks;
+  const all = new Map(networks);
+  for (const [pod, filter] of filters) all.set(pod, { ...(networks.get(pod) ?? NO_NETWORK), filter });
+  return all;
 }

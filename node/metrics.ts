@@ -25,6 +25,22 @@ export function nodeMetrics({ instances, pods, repairs }: NodeStatus): string {
       samples: [{ labels: {}, value: repairs }],
     },
     {
+      name: "causeway_node_rtps_senders",
+      type: "gauge",
+      help: "Participants that members of service groups keep out, or alone let in",
+      samples: pods.flatMap(({ filter, pod }) =>
+        filter === undefined ? [] : { labels: { pod, filter: filter.kind }, value: filter.senders },
+      ),
+    },
+    {
+      name: "causeway_node_rtps_dropped_total",
+      type: "counter",
+      help: "RTPS datagrams that members of service groups have dropped",
+      samples: pods.flatMap(({ filter, pod }) =>
+        filter?.keptOut === undefined ? [] : { labels: { pod, filter: filter.kind }, value: filter.keptOut },
+      ),
+    },
+    {
       name: "causeway_node_pods",
       type: "gauge",
       help: "Pods whose return path is looked after, by whether it is in order",

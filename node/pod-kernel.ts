@@ -1,8 +1,9 @@
+import { NftError } from "nftables-ts";
 import { ROUTE_PROTOCOL } from "#shared/instance/marks.ts";
 import { vipAddresses } from "#shared/instance/vip-addresses.ts";
 import { applyAddresses, listAddresses } from "#shared/kernel/addresses.ts";
 import type { FailedChange, Plan } from "#shared/kernel/apply-plan.ts";
-import { type KernelError, KernelNotFoundError } from "#shared/kernel/kernel-error.ts";
+import { KernelError, KernelNotFoundError } from "#shared/kernel/kernel-error.ts";
 import { listedSysctl, listLinks } from "#shared/kernel/links.ts";
 import { watchKernel } from "#shared/kernel/netlink-events.ts";
 import { type NetlinkSocket, openNetlink } from "#shared/kernel/netlink-socket.ts";
@@ -12,13 +13,12 @@ import { planRoutes } from "#shared/kernel/plan-routes.ts";
 import { planRules } from "#shared/kernel/plan-rules.ts";
 import { applyRoutes, type CanonicalRoute, listRoutes } from "#shared/kernel/routes.ts";
 import { applyRules, listRules } from "#shared/kernel/rules.ts";
+import type { Log } from "#shared/process/log.ts";
 import type { PodNetwork, ReturnPath } from "./desired-pod-network.ts";
 import { ownNetns } from "./netns-identity.ts";
+import { PodFilter } from "./pod-filter.ts";
 import type { PodRecord } from "./pod-records.ts";
 import { isOurPriority, isOurTable, podRoutes, podRules, podSysctls, type WantedSysctl } from "./pod-routing.ts";
-
-/** A pod that is not selected. */
-export const NO_NETWORK: PodNetwork = { vips: [], paths: [], problems: [] };
 
 export interface PodNetns {
   readonly pod: string;
@@ -61,14 +61,18 @@ export class PodKernel {
   readonly target: PodNetns;
   readonly #records: PodRecordAccess;
   readonly #socket: NetlinkSocket;
+  readonly #log: Log;
   readonly #end = new AbortController();
+  /** From when it is first needed. */
+  #filter: PodFilter | undefined;
 
   /**
    * @param onChange something that matters may have changed: `settings` says whether sysctls are among it.
    * @throws KernelError when the namespace cannot be entered.
    */
-  constructor(target: PodNetns, records: PodRecordAccess, onChange: (change: PodChange) => void) {
+  constructor(target: PodNetns, records: PodRecordAccess, log: Log, onChange: (change: PodChange) => void) {
     this.target = target;
+    this.#log = log;
     this.#records = records;
     this.#socket = this.enter(() => openNetlink());
     try {
@@ -82,6 +86,7 @@ export class PodKernel {
   close(): void {
     this.#end.abort();
     this.#socket.close();
+    this.#filter?.close();
   }
 
   #watch(onChange: (change: PodChange) => void): void {
@@ -96,9 +101,10 @@ export class PodKernel {
 
   /**
    * Whether the settings that a listing of links brings along are as they should be: those by which replies are lost, and
-   * of which the kernel does not tell when they change. One system call.
+   * of which the kernel does not tell when they change, and the nftables table. A system call each.
    */
   settingsHold(wanted: PodNetwork): boolean {
+    if (this.#filter?.disturbed() === true) return false;
     const links = listLinks(this.#socket);
     return podSysctls(wanted, "0").every(({ key, accepts }) => {
       const current = listedSysctl(links, key);
@@ -112,8 +118,17 @@ export class PodKernel {
    * @throws KernelError when the namespace cannot be entered or listed.
    */
   apply(wanted: PodNetwork, { settings }: { readonly settings: boolean }): PodOutcome {
-    const work = new PodWork(this.#socket, this.target, wanted, this.#records);
+    const filter = (): PodFilter => {
+      this.#filter ??= this.enter(() => new PodFilter(this.target.path, this.#log));
+      return this.#filter;
+    };
+    const work = new PodWork(this.#socket, this.target, wanted, this.#records, filter);
     return settings ? this.enter(() => work.run(true)) : work.run(false);
+  }
+
+  /** Datagrams that the pod's filter has dropped; undefined: it has none. */
+  keptOut(): number | undefined {
+    return this.#filter?.keptOut();
   }
 
   /** @throws KernelError; Error when the path leads to another namespace by now. */
@@ -131,10 +146,18 @@ class PodWork {
   readonly #target: PodNetns;
   readonly #wanted: PodNetwork;
   readonly #records: PodRecordAccess;
+  readonly #filter: () => PodFilter;
   readonly #problems: string[] = [];
   #changes = 0;
 
-  constructor(socket: NetlinkSocket, target: PodNetns, wanted: PodNetwork, records: PodRecordAccess) {
+  constructor(
+    socket: NetlinkSocket,
+    target: PodNetns,
+    wanted: PodNetwork,
+    records: PodRecordAccess,
+    filter: () => PodFilter,
+  ) {
+    this.#filter = filter;
     this.#socket = socket;
     this.#target = target;
     this.#wanted = wanted;
@@ -154,6 +177,8 @@ class PodWork {
     }
     const sysctls = settings ? podSysctls(this.#wanted, readSysctl(undefined, "net/ipv4/conf/all/rp_filter")) : [];
     this.#remember();
+    // First: somebody was parted from the pod, and must not come back.
+    this.#keepOut();
     // Before the VIP is there: the pod must never answer ARP for it.
     this.#set(sysctls);
 
@@ -183,6 +208,22 @@ class PodWork {
         .flatMap((route) => route.nextHops.flatMap(({ gateway }) => gateway ?? [])),
     }));
     return { changes: this.#changes, kept: keptHops, problems: this.#problems };
+  }
+
+  #keepOut(): void {
+    const { filter } = this.#wanted;
+    const record = this.#record();
+    if (filter === undefined && record.filter !== true) return;
+    try {
+      if (filter !== undefined && record.filter !== true) this.#records.put({ ...record, filter: true });
+      this.#changes += this.#filter().apply(filter);
+      if (filter !== undefined) return;
+      const { filter: _, ...rest } = record;
+      this.#records.put(rest);
+    } catch (error) {
+      if (!(error instanceof NftError) && !(error instanceof KernelError)) throw error;
+      this.#problems.push(`cannot keep RTPS out of the pod (${error.message})`);
+    }
   }
 
   /** A VIP that somebody else has put there serves as well, and is not ours to remove. */

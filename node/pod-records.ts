@@ -11,6 +11,8 @@ const recordSchema = z.strictObject({
   netns: z.string(),
   /** What settings were before, and what they were made. */
   sysctls: z.record(z.string(), z.strictObject({ before: z.string(), ours: z.string() })),
+  /** There is, or may be, an nftables table of ours. */
+  filter: z.literal(true).optional(),
 });
 
 /** That the agent has changed a network namespace, and what it must put back. */

@@ -16,6 +16,14 @@ export interface PodStatus {
     /** No instance is live: these are the last that were. */
     readonly kept?: true;
   }[];
+  /** The pod is a member of a service group: whose RTPS is kept out of it, or alone let in. */
+  readonly filter?: {
+    readonly kind: "block" | "allow";
+    /** Participants, each at one of its addresses. */
+    readonly senders: number;
+    /** Datagrams that were dropped since the filter was made. */
+    readonly keptOut?: number;
+  };
   readonly problem?: string;
 }
 
@@ -37,6 +45,9 @@ export function statusOf(pod: string, netns: string, wanted: PodNetwork, outcome
         return [{ gateway, family, nextHops: kept, kept: true }];
       }),
     ),
+    ...(wanted.filter === undefined
+      ? {}
+      : { filter: { kind: wanted.filter.rules.kind, senders: wanted.filter.rules.senders.length } }),
     ...(problems.length > 0 ? { problem: problems.join("; ") } : {}),
   };
 }

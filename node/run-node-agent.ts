@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { ObjectRef } from "#shared/api/kinds.ts";
 import { EchoSocket } from "#shared/kernel/echo-socket.ts";
 import { KernelError } from "#shared/kernel/kernel-error.ts";
 import type { Clock } from "#shared/process/clock.ts";
@@ -6,14 +7,22 @@ import { ConvergeLoop } from "#shared/process/converge-loop.ts";
 import type { Log } from "#shared/process/log.ts";
 import { compareText } from "#shared/resolve/age.ts";
 import type { ObjectStore, ObjectView } from "#shared/store/object-store.ts";
-import { desiredPodNetwork, nodeInterests, type PodNetwork, type ReturnHop } from "./desired-pod-network.ts";
+import {
+  desiredPodNetwork,
+  NO_NETWORK,
+  nodeInterests,
+  type PodNetwork,
+  type ReturnHop,
+  withFilters,
+} from "./desired-pod-network.ts";
 import { earsOf, withoutSilent } from "./instance-health.ts";
 import { InstanceProber } from "./instance-prober.ts";
 import { netnsIdentity } from "./netns-identity.ts";
-import { NO_NETWORK, type PodChange, PodKernel, type PodNetns, type PodOutcome } from "./pod-kernel.ts";
+import { type PodChange, PodKernel, type PodNetns, type PodOutcome } from "./pod-kernel.ts";
 import type { PodNamespaces } from "./pod-namespaces.ts";
 import { PodRecords } from "./pod-records.ts";
 import { type PodStatus, statusOf } from "./pod-status.ts";
+import { rtpsFilters } from "./rtps-filter.ts";
 
 export interface NodeAgentOptions {
   readonly store: ObjectStore;
@@ -89,6 +98,8 @@ class NodeAgent implements RunningNodeAgent {
   readonly #prober: InstanceProber;
   /** Pods whose kernel has told of changes, and whether settings are among them. */
   readonly #changed = new Map<string, { readonly settings: boolean }>();
+  /** What Gateways want, until objects change that they are made of. */
+  #targets: ReadonlyMap<string, PodNetwork> | undefined;
   /** What the objects want, until they change; and for which pods it was asked. */
   #desired: ReadonlyMap<string, PodNetwork> | undefined;
   #desiredFor: ReturnType<PodNamespaces["pods"]>;
@@ -137,24 +148,32 @@ class NodeAgent implements RunningNodeAgent {
   }
 
   status(): NodeStatus {
-    const pods = [...this.#states.values()].map(({ status }) => status);
-    const entries = [...(this.#namespaces?.problems() ?? [])];
+    const pods = [...this.#states.values()].map(({ status }): PodStatus => {
+      const keptOut = status.filter && this.#kernels.get(status.pod)?.keptOut();
+      return status.filter && keptOut !== undefined ? { ...status, filter: { ...status.filter, keptOut } } : status;
+    });
     const health = [...this.#prober.health()].sort(([a], [b]) => compareText(a, b));
     return {
       pods: pods.sort((a, b) => compareText(a.pod, b.pod)),
       instances: health.map(([instance, { reported, falls }]) => ({ instance, answers: reported, falls })),
       repairs: this.#repairs,
       ...(this.#lastRepair === undefined ? {} : { lastRepair: this.#lastRepair }),
-      problems: entries.map(([name, problem]) => `${name}: ${problem}`),
+      problems: this.#problems(),
     };
+  }
+
+  #problems(): readonly string[] {
+    return [...(this.#namespaces?.problems() ?? [])].map(([name, problem]) => `${name}: ${problem}`);
   }
 
   async start(): Promise<void> {
     const { store, log, signal, podNamespaces, nodeName } = this.#options;
     const loop = new ConvergeLoop({ name: "node", converge: async () => this.#converge(), log, signal });
     this.#wake = () => loop.wake();
-    const onChange = (): void => {
+    const onChange = ({ kind }: ObjectRef): void => {
       this.#desired = undefined;
+      // Statuses of DiscoveryDomains change with every participant, and the rest takes longer.
+      if (kind !== "DiscoveryDomain") this.#targets = undefined;
       loop.wake();
     };
     this.#view = await store.watch(nodeInterests(nodeName), onChange, signal);
@@ -172,10 +191,15 @@ class NodeAgent implements RunningNodeAgent {
     const { clock } = this.#options;
     const here = this.#namespaces?.pods();
     if (this.#view === undefined || this.#namespaces === undefined || here === undefined) return this.#lookMs;
-    if (here !== this.#desiredFor) this.#desired = undefined;
+    if (here !== this.#desiredFor) {
+      this.#desired = undefined;
+      this.#targets = undefined;
+    }
     this.#desiredFor = here;
     if (this.#desired === undefined) {
-      this.#desired = desiredPodNetwork(this.#view, (pod) => here.has(pod));
+      const isHere = (pod: string): boolean => here.has(pod);
+      this.#targets ??= desiredPodNetwork(this.#view, isHere);
+      this.#desired = withFilters(this.#targets, rtpsFilters(this.#view.list("DiscoveryDomain"), isHere));
       this.#wanted = undefined;
       this.#earsChanged = true;
     }
@@ -298,7 +322,7 @@ class NodeAgent implements RunningNodeAgent {
       this.#repairs++;
       this.#lastRepair = { pod: target.pod, at: new Date(clock.nowMs()).toISOString(), changes };
       log.warn({ pod: target.pod, changes }, "the pod's network was changed by somebody else; repaired");
-    } else if (changes > 0) log.info({ pod: target.pod, changes }, "pod's return path set");
+    } else if (changes > 0) log.info({ pod: target.pod, changes }, "pod's network set");
     const failed = outcome.problems.length > 0;
     const lastMs = before?.asked === asked ? before.retryMs : 0;
     const retryMs = failed ? Math.min(this.#lookMs, lastMs * 2 || FIRST_RETRY_MS) : 0;
@@ -318,7 +342,9 @@ class NodeAgent implements RunningNodeAgent {
     const known = this.#kernels.get(target.pod);
     if (known?.target.netns === target.netns && known.target.path === target.path) return known;
     this.#leave(target.pod);
-    const kernel = new PodKernel(target, this.#records, (change) => this.#onChange(target.pod, change));
+    const kernel = new PodKernel(target, this.#records, this.#options.log, (change) =>
+      this.#onChange(target.pod, change),
+    );
     this.#kernels.set(target.pod, kernel);
     this.#earsChanged = true;
     return kernel;
@@ -364,7 +390,7 @@ class NodeAgent implements RunningNodeAgent {
   /** Says each problem once when it comes, and when it is over. */
   #report(): void {
     const { log } = this.#options;
-    const now = new Set(this.status().problems);
+    const now = new Set(this.#problems());
     for (const { status } of this.#states.values()) {
       if (status.problem !== undefined) now.add(`pod ${status.pod}: ${status.problem}`);
       for (const { gateway, family, nextHops, kept } of status.returnVia) {

@@ -49,7 +49,7 @@ const objects = z.object({
 });
 
 const elements = z.array(z.tuple([key, data]));
-const keys = z.array(z.union([z.string(), z.number()]));
+const keys = z.array(key);
 
 /** A rule's interface as nft tells it: the name that its index has now, or the index where there is none. */
 const device = z.union([z.string(), z.number()]);
@@ -61,8 +61,8 @@ const handingStatement = z.union([
 const gotoStatement = z.object({ goto: z.object({ target: z.string() }) });
 
 /** Numbers of raw keys are listed as decimals; we write them in hexadecimal. */
-function setKey(name: string, element: string | number): string {
-  return name.startsWith("quoted") ? `0x${BigInt(element).toString(16)}` : String(element);
+function setKey(name: string, element: string): string {
+  return name.startsWith("quoted") ? `0x${BigInt(element).toString(16)}` : element;
 }
 
 /** What is known of a listing beside what it says. */
