@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { type ListenAddress, parseListenAddress } from "#shared/process/http-server.ts";
 import { registerEchoCommand, registerLabCommands, registerTrafficCommand } from "../lab/cli.ts";
 import { registerExplainCommand } from "./explain.ts";
-import { registerGraphCommand } from "./graph.ts";
+import { registerRelayQuestions } from "./relay-questions.ts";
 import { registerValidateCommand } from "./validate.ts";
 
 /*
@@ -118,7 +118,7 @@ function program(): Command {
       const { main } = await import("../discovery/main.ts");
       await main(options);
     });
-  registerGraphCommand(discovery);
+  registerRelayQuestions(discovery);
 
   registerValidateCommand(causeway);
   registerExplainCommand(causeway);

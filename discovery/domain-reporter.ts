@@ -18,6 +18,8 @@ export interface DomainReporterOptions {
   readonly store: ObjectStore;
   readonly view: ObjectView;
   readonly pod: { readonly namespace: string; readonly name: string };
+  /** False while this relay has not looked at the objects yet: what it wrote in an earlier life stands until then. */
+  readonly isReady: () => boolean;
   /** What this relay says of an object; undefined: nothing. */
   readonly entryOf: (object: DiscoveryDomain) => Omit<InstanceEntry, "name" | "namespace"> | undefined;
   /** What this relay finds true of an object; without times. */
@@ -57,7 +59,8 @@ export class DomainReporter {
   }
 
   async #write(): Promise<undefined> {
-    const { clock, conditionsOf, entryOf, pod, signal, view } = this.#options;
+    const { clock, conditionsOf, entryOf, isReady, pod, signal, view } = this.#options;
+    if (!isReady()) return undefined;
     this.#hasPod ||= view.get("Pod", pod.namespace, pod.name) !== undefined;
     const who = { name: pod.name, ...(this.#hasPod ? { namespace: pod.namespace } : {}) };
     this.#isUrgent = false;

@@ -1,15 +1,17 @@
 import { type Metric, metricsText } from "#shared/process/metrics-text.ts";
+import { waiting } from "./groups/groups-report.ts";
 import type { ObserverStatus } from "./observer/domain-observer.ts";
 import type { DiscoveryStatus } from "./run-discovery.ts";
 
 /** A discovery process's status in Prometheus' text format; each metric's name is written here only. */
-export function discoveryMetrics({ domains, fanOut }: DiscoveryStatus): string {
+export function discoveryMetrics({ domains, fanOut, groups: grouped }: DiscoveryStatus): string {
   const per = (value: (domain: DiscoveryStatus["domains"][number]) => number): Metric["samples"] =>
     domains.map((one) => ({ labels: { domain: one.domain }, value: value(one) }));
   const observed = (value: (observer: ObserverStatus) => number): Metric["samples"] =>
     domains.flatMap(({ domain, observer }) =>
       observer === undefined ? [] : { labels: { domain }, value: value(observer) },
     );
+  const groups = grouped.flatMap(({ discoveryDomain: domain, groups: its }) => its.map((group) => ({ domain, group })));
   return metricsText([
     {
       name: "causeway_discovery_participants",
@@ -48,6 +50,32 @@ export function discoveryMetrics({ domains, fanOut }: DiscoveryStatus): string {
       samples: domains.flatMap(({ datagrams, domain }) =>
         Object.entries(datagrams).map(([outcome, value]) => ({ labels: { domain, outcome }, value })),
       ),
+    },
+    {
+      name: "causeway_discovery_group_clients",
+      type: "gauge",
+      help: "Participants that are introduced to a pod of a service group",
+      samples: groups.flatMap(({ domain, group: { clients, members, service } }) =>
+        members.map(({ pod }) => ({
+          labels: { domain, service, pod },
+          value: clients.filter(({ gone, member }) => !gone && member === pod).length,
+        })),
+      ),
+    },
+    {
+      name: "causeway_discovery_group_waiting",
+      type: "gauge",
+      help: "Participants that are introduced to no pod of a service group, because none is ready",
+      samples: groups.map(({ domain, group }) => ({
+        labels: { domain, service: group.service },
+        value: waiting(group),
+      })),
+    },
+    {
+      name: "causeway_discovery_group_moves_total",
+      type: "counter",
+      help: "Participants that were moved from one pod of a service group to another",
+      samples: groups.map(({ domain, group: { moved, service } }) => ({ labels: { domain, service }, value: moved })),
     },
     {
       name: "causeway_fan_out_copies",

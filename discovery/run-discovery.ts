@@ -152,6 +152,7 @@ class Discovery implements RunningDiscovery {
       view,
       pod,
       clock: this.#options.clock,
+      isReady: () => this.#converged,
       entryOf: (object) => this.#entryOf(object),
       conditionsOf: (object) => this.#conditionsOf(object),
       log,

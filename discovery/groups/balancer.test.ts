@@ -196,6 +196,27 @@ describe("a service group", () => {
     expect(away()).toBe(0);
   });
 
+  it("there and back: who is moved to a member that he had left is kept from it no more", () => {
+    const bed = new Bed();
+    const unready = (number: number) => groupOf([101, 102], { states: { [number]: "NotReady" } });
+    bed.group([unready(102)]);
+    bed.people(101, 2);
+    const client = bed.add(1);
+    bed.network.run(3_000);
+    for (const [there, left] of [
+      [102, 101],
+      [101, 102],
+      [102, 101],
+    ] as const) {
+      bed.group([unready(left)]);
+      bed.network.run(HANDOVER_MS + 20);
+      expect(known(client)).toEqual([there]);
+      expect(bed.claims(RELAY).get("planner")?.get(prefixOf(1))?.[0]?.away).toEqual([pod(left)]);
+    }
+    bed.network.run(20_000);
+    expect(known(client)).toEqual([102]);
+  });
+
   it("a member is added: nobody moves, newcomers go to it, too", () => {
     const bed = new Bed();
     bed.group([groupOf([101, 102])]);
@@ -248,6 +269,21 @@ describe("a service group", () => {
     for (const client of clients) expect(known(client)).toHaveLength(1);
     const claims = [...(bed.claims(RELAY).get("planner")?.values() ?? [])];
     expect(claims.every(([claim]) => claim?.away.length === 2)).toBe(true);
+  });
+
+  it("a group that ends, or whose members may meet from now on, introduces those that it kept apart", () => {
+    const bed = new Bed();
+    bed.group([groupOf(members, { meet: false })]);
+    const pods = bed.people(101, 3);
+    const clients = bed.people(1, 8);
+    bed.network.run(3_000);
+    bed.group([groupOf(members)]);
+    bed.network.run(HANDOVER_MS + 50);
+    for (const member of pods) expect(known(member)).toHaveLength(2);
+    for (const client of clients) expect(known(client)).toHaveLength(1);
+    bed.group([]);
+    bed.network.run(HANDOVER_MS + 50);
+    for (const client of clients) expect(known(client)).toEqual(members);
   });
 
   it("a participant whose pod is found out late is parted from others' clients", () => {
@@ -396,6 +432,9 @@ it("whatever members and clients do, each client ends with exactly one member th
       }
       bed.network.run(15_000);
       const ready = [...alive].filter((number) => (states[number] ?? "Ready") === "Ready");
+      for (const [claim] of bed.claims(RELAY).get("planner")?.values() ?? []) {
+        expect(claim?.away).not.toContain(claim?.member);
+      }
       for (const client of clients.values()) {
         if (!client.isRunning) continue;
         if (ready.length > 0) {
@@ -404,6 +443,6 @@ it("whatever members and clients do, each client ends with exactly one member th
         } else expect(known(client).length).toBeLessThanOrEqual(1);
       }
     }),
-    { numRuns: 60 },
+    { numRuns: 100 },
   );
 }, 30_000);

@@ -57,13 +57,23 @@ interface GroupState {
   moved: number;
 }
 
-type Task = {
+/** Of a client and a pod: to be introduced, or to be told that the other has gone. */
+interface PairTask {
   readonly kind: "open" | "part";
   readonly state: GroupState;
   readonly client: GroupClient;
   readonly pod: string;
   readonly round: number;
-};
+}
+
+/** Whoever runs in the pod may meet more than before. */
+interface MeetTask {
+  readonly kind: "meet";
+  readonly pod: string;
+  readonly round: number;
+}
+
+type Task = PairTask | MeetTask;
 
 /** By then the member's pod has been told whom it lets in; what was said last on the old way has arrived. */
 export const HANDOVER_MS = 250;
@@ -156,6 +166,7 @@ export class Balancer {
   /** Other groups, members or claims. To be called when they change, and once a second. */
   apply({ claims, groups, own, resends }: GroupsWanted, nowMs: number): void {
     const before = this.#memberOf;
+    const wereApart = new Set(this.#states.filter(({ group }) => !group.meet));
     this.#claims = claims;
     this.#resends = resends;
     const known = new Map(this.#states.map((state) => [state.group.service, state]));
@@ -178,6 +189,12 @@ export class Balancer {
         if (before.get(pod) !== state && this.#present.hasPod(pod)) this.#joined(state, pod, nowMs);
       }
     }
+    for (const [pod, state] of before) {
+      const now = this.#memberOf.get(pod);
+      const mayMeetOthers = now === state && state.group.meet && wereApart.has(state);
+      // When other pods have been told that they drop nobody's datagrams any more.
+      if (now === undefined || mayMeetOthers) this.#agenda.add({ kind: "meet", pod, round: 0 }, nowMs + HANDOVER_MS);
+    }
   }
 
   /** Does what is due. @returns after how many milliseconds to call again; undefined: nothing waits. */
@@ -185,7 +202,8 @@ export class Balancer {
     const due = this.#agenda.due(nowMs, MOST_IN_TURN);
     for (const task of due) {
       if (task.kind === "open") this.#open(task, nowMs);
-      else this.#part(task, nowMs);
+      else if (task.kind === "part") this.#part(task, nowMs);
+      else this.#meet(task, nowMs);
     }
     return due.length === MOST_IN_TURN ? TURN_MS : this.#agenda.waitMs(nowMs);
   }
@@ -244,8 +262,9 @@ export class Balancer {
     state.moved++;
     if (isLive) this.#keepAway(state, client, from, nowMs);
     if (to !== undefined) {
+      const wasAway = away.delete(to);
       // First the pod that is left, or the one that is entered, has to know.
-      const waits = isLive || group.isolated || away.delete(to);
+      const waits = isLive || group.isolated || wasAway;
       client.isOpen = false;
       this.#openAt(state, client, to, waits ? nowMs + HANDOVER_MS : nowMs);
     }
@@ -279,8 +298,8 @@ export class Balancer {
     this.#agenda.add({ kind: "open", state, client, pod, round: 0 }, atMs);
   }
 
-  #open(task: Task, nowMs: number): void {
-    const { client, pod, round, state } = task;
+  #open(task: PairTask, nowMs: number): void {
+    const { client, pod, state } = task;
     if (state.clients.get(client.id) !== client || client.member !== pod) return;
     client.isOpen = true;
     for (const [theirs, own] of this.#pairs(client, pod)) {
@@ -292,7 +311,7 @@ export class Balancer {
       this.#agenda.add({ ...task, round: round + 1 }, nowMs + againMs);
   }
 
-  #part(task: Task, nowMs: number): void {
+  #part(task: PairTask, nowMs: number): void {
     const { client, pod, round, state } = task;
     if (state.clients.get(client.id) !== client || !client.away.has(pod)) return;
     for (const [theirs, own] of this.#pairs(client, pod)) {
@@ -308,10 +327,14 @@ export class Balancer {
     for (const theirs of this.#present.ofPrefix(id)) {
       if (theirs.pod === pod) continue;
       for (const own of this.#present.ofPod(pod)) {
-        if (own.domainId === theirs.domainId && own.domainTag === theirs.domainTag) yield [theirs, own];
+        if (isSameDomain(own, theirs)) yield [theirs, own];
       }
     }
   }
+}
+
+function isSameDomain(one: Participant, other: Participant): boolean {
+  return one.domainId === other.domainId && one.domainTag === other.domainTag;
 }
 
 /** Of two groups the members of the first are clients of the other. */

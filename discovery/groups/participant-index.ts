@@ -22,6 +22,10 @@ export class ParticipantIndex {
     if (pod !== undefined) without(this.#byPod, pod, key);
   }
 
+  *all(): Generator<Participant> {
+    for (const same of this.#byPrefix.values()) yield* same.values();
+  }
+
   prefixes(): Iterable<GuidPrefix> {
     return this.#byPrefix.keys();
   }

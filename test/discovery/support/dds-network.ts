@@ -26,6 +26,17 @@ export interface DdsPod {
   readonly ipv6: string;
 }
 
+/** What a Pod says beside its addresses. */
+export interface PodFacts {
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly isReady?: boolean;
+  /** The end of its grace period. */
+  readonly deletionTimestamp?: string;
+  /** The object is there no more. */
+  readonly isGone?: boolean;
+}
+
 function run(lines: readonly string[]): void {
   execFileSync("sh", ["-ec", lines.join("\n")], { stdio: ["ignore", "ignore", "inherit"] });
 }
@@ -95,6 +106,7 @@ export class DdsNetwork {
   readonly prefix: string;
   readonly folder: string;
   readonly #pods: DdsPod[] = [];
+  readonly #facts = new Map<string, PodFacts>();
   readonly #relays: RelayProcess[] = [];
   readonly #namespaces: string[] = [];
 
@@ -128,21 +140,36 @@ export class DdsNetwork {
     return pod;
   }
 
+  /** Says more of a pod, or something else than before. */
+  describePod(name: string, facts: PodFacts): void {
+    this.#facts.set(name, { ...this.#facts.get(name), ...facts });
+    this.writePods();
+  }
+
   /** In one step, as the API would tell of it. @param without of these pods the object is gone. */
   writePods(without: readonly string[] = []): void {
     const pods = this.#pods
-      .filter(({ name }) => !without.includes(name))
-      .map(({ ipv4, ipv6, name, subnet }) => ({
+      .filter(({ name }) => !without.includes(name) && this.#facts.get(name)?.isGone !== true)
+      .map((pod) => ({ ...pod, ...this.#facts.get(pod.name) }))
+      .map(({ annotations, deletionTimestamp, ipv4, ipv6, isReady, labels = {}, name, subnet }) => ({
         apiVersion: "v1",
         kind: "Pod",
         metadata: {
           name,
+          labels,
+          ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
           annotations: {
+            ...annotations,
             [NETWORK_STATUS_ANNOTATION]: JSON.stringify([
               { name: `default/cell-${subnet}`, interface: "net1", ips: [ipv4, ipv6] },
             ]),
           },
         },
+        ...(isReady === undefined
+          ? {}
+          : {
+              status: { phase: "Running", conditions: [{ type: "Ready", status: isReady ? "True" : "False" }] },
+            }),
       }));
     const file = join(this.folder, "manifests", "pods.yaml");
     writeFileSync(join(this.folder, "pods.new"), pods.map((pod) => `---\n${stringify(pod)}`).join(""));

@@ -28,6 +28,8 @@ export interface ParticipantOptions {
   readonly family?: 4 | 6;
   /** Of Fast DDS: folder of the keys of a secured participant. */
   readonly keys?: string;
+  /** Of Cyclone and Fast DDS: the instance that is written, with a number in each sample, and each sample is printed. */
+  readonly numbered?: number;
 }
 
 function cycloneUri({ peer, tag = "", family = 4 }: ParticipantOptions, domainId: number): string {
@@ -58,8 +60,10 @@ export function participant(
 ): VendorProgram {
   const { domainId = 0, family = 4, peer, role = "sub" } = options;
   const about = [String(domainId), role, "60", "16", "16"];
+  const environment = options.numbered === undefined ? {} : { NUMBERED: String(options.numbered) };
   if (vendor === "cyclone") {
     return new VendorProgram(pod.namespace, [programs.cyclone, ...about], {
+      ...environment,
       CYCLONEDDS_URI: cycloneUri(options, domainId),
     });
   }
@@ -73,7 +77,7 @@ export function participant(
           : family === 6
             ? ["v6"]
             : [];
-    return new VendorProgram(pod.namespace, [programs.fast, ...about, "0", ...how]);
+    return new VendorProgram(pod.namespace, [programs.fast, ...about, "0", ...how], environment);
   }
   const command = [process.execPath, join(VENDORS_FOLDER, "connext.cjs"), CONNEXT_FOLDER, role, "60"];
   // Both ends would like shared memory, which is of one machine and not of one pod.

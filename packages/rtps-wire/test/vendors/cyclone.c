@@ -5,7 +5,8 @@
  * environment it prints a line for each change that it sees: found or lost PREFIX, writer or reader PREFIX TOPIC, matched
  * NUMBER, and sample when the first one comes.
  * With BEST_EFFORT in the environment the endpoint is not reliable, with PARTITION it is in that one, and with
- * ENDPOINT_SECONDS it is deleted after that time while the participant stays.
+ * ENDPOINT_SECONDS it is deleted after that time while the participant stays. With NUMBERED it keeps nothing for readers that
+ * come late, writes instance NUMBERED with a number in its octets, and prints each sample that comes: sample INSTANCE NUMBER.
  */
 #include "reading.h"
 #include <dds/dds.h>
@@ -66,7 +67,8 @@ int main(int argc, char **argv)
   const dds_reliability_kind_t kind = getenv("BEST_EFFORT") ? DDS_RELIABILITY_BEST_EFFORT : DDS_RELIABILITY_RELIABLE;
   dds_qset_reliability(endpoint, kind, DDS_MSECS(250));
   const double endpoint_seconds = getenv("ENDPOINT_SECONDS") ? atof(getenv("ENDPOINT_SECONDS")) : seconds;
-  dds_qset_durability(endpoint, DDS_DURABILITY_TRANSIENT_LOCAL);
+  const char *numbered = getenv("NUMBERED");
+  dds_qset_durability(endpoint, numbered ? DDS_DURABILITY_VOLATILE : DDS_DURABILITY_TRANSIENT_LOCAL);
   dds_qset_deadline(endpoint, DDS_SECS(2));
   dds_qset_liveliness(endpoint, DDS_LIVELINESS_MANUAL_BY_TOPIC, DDS_SECS(5));
   dds_qset_ownership(endpoint, DDS_OWNERSHIP_EXCLUSIVE);
@@ -88,7 +90,7 @@ int main(int argc, char **argv)
     reader = dds_create_reader(dds_create_subscriber(participant, group, NULL), topic, endpoint, NULL);
     if (reader < 0) return 1;
   }
-  plant_Reading reading = {.id = 1};
+  plant_Reading reading = {.id = numbered ? atoi(numbered) : 1};
   reading.octets._length = reading.octets._maximum = octets;
   reading.octets._buffer = calloc(octets + 1, 1);
   printf("ready\n");
@@ -100,7 +102,11 @@ int main(int argc, char **argv)
       dds_delete(writer > 0 ? writer : reader);
       writer = reader = 0;
     }
-    if (writer > 0 && step % 10 == 0) dds_write(writer, &reading);
+    if (writer > 0 && step % 10 == 0) {
+      const uint32_t number = (uint32_t)step / 10;
+      if (numbered && octets >= sizeof number) memcpy(reading.octets._buffer, &number, sizeof number);
+      dds_write(writer, &reading);
+    }
     if (watch) print_changes(participants, writers, readers);
     dds_subscription_matched_status_t status;
     if (reader > 0 && dds_get_subscription_matched_status(reader, &status) == 0 && status.current_count != matched) {
@@ -112,6 +118,12 @@ int main(int argc, char **argv)
     dds_sample_info_t info;
     for (; reader > 0 && watch && dds_take(reader, &sample, &info, 1, 1) > 0; dds_return_loan(reader, &sample, 1)) {
       if (info.valid_data && !received) printf("sample\n");
+      const plant_Reading *taken = sample;
+      uint32_t number = 0;
+      if (info.valid_data && numbered && taken->octets._length >= sizeof number) {
+        memcpy(&number, taken->octets._buffer, sizeof number);
+        printf("sample %d %u\n", taken->id, number);
+      }
       received = received || info.valid_data;
       fflush(stdout);
     }

@@ -5,7 +5,8 @@
  * that it sees: found or lost PREFIX, writer or reader PREFIX TOPIC, matched NUMBER, and sample when the first one
  * comes. With a peer it announces itself to that address alone, at the domain's port.
  * With BEST_EFFORT in the environment the endpoint is not reliable, with PARTITION it is in that one, and with
- * ENDPOINT_SECONDS a writer is deleted after that time while the participant stays.
+ * ENDPOINT_SECONDS a writer is deleted after that time while the participant stays. With NUMBERED it keeps nothing for readers
+ * that come late, writes instance NUMBERED with a number in its octets, and prints each sample that comes: sample INSTANCE NUMBER.
  */
 #include <chrono>
 #include <cstdio>
@@ -56,7 +57,9 @@ public:
   }
   bool deserialize(SerializedPayload_t *payload, void *data) override {
     if (payload->length < 12) return false;
-    memcpy(&static_cast<Reading *>(data)->id, payload->data + 4, 4);
+    auto *reading = static_cast<Reading *>(data);
+    memcpy(&reading->id, payload->data + 4, 4);
+    reading->octets.assign(payload->data + 12, payload->data + payload->length);
     return true;
   }
   std::function<uint32_t()> getSerializedSizeProvider(void *data) override {
@@ -110,6 +113,11 @@ class Changes : public DomainParticipantListener {
       while (reader->take_next_sample(&reading, &info) == ReturnCode_t::RETCODE_OK) {
         if (info.valid_data && !received) printf("sample\n");
         received = received || info.valid_data;
+        uint32_t number = 0;
+        if (info.valid_data && getenv("NUMBERED") && reading.octets.size() >= sizeof number) {
+          memcpy(&number, reading.octets.data(), sizeof number);
+          printf("sample %d %u\n", reading.id, number);
+        }
       }
     }
     fflush(stdout);
@@ -172,6 +180,8 @@ int main(int argc, char **argv) {
   Topic *topic = participant->create_topic("Reading", type.get_type_name(), TOPIC_QOS_DEFAULT);
 
   const char *partition = getenv("PARTITION") ? getenv("PARTITION") : "north";
+  const char *numbered = getenv("NUMBERED");
+  const auto durability = numbered ? VOLATILE_DURABILITY_QOS : TRANSIENT_LOCAL_DURABILITY_QOS;
   const auto reliability = getenv("BEST_EFFORT") ? BEST_EFFORT_RELIABILITY_QOS : RELIABLE_RELIABILITY_QOS;
   const double endpoint_seconds = getenv("ENDPOINT_SECONDS") ? atof(getenv("ENDPOINT_SECONDS")) : seconds;
   Publisher *publisher = nullptr;
@@ -181,7 +191,7 @@ int main(int argc, char **argv) {
     group.partition().push_back(partition);
     DataWriterQos endpoint;
     endpoint.reliability().kind = reliability;
-    endpoint.durability().kind = TRANSIENT_LOCAL_DURABILITY_QOS;
+    endpoint.durability().kind = durability;
     endpoint.deadline().period = {2, 0};
     endpoint.liveliness().kind = MANUAL_BY_TOPIC_LIVELINESS_QOS;
     endpoint.liveliness().lease_duration = {5, 0};
@@ -198,7 +208,7 @@ int main(int argc, char **argv) {
     group.partition().push_back(partition);
     DataReaderQos endpoint;
     endpoint.reliability().kind = reliability;
-    endpoint.durability().kind = TRANSIENT_LOCAL_DURABILITY_QOS;
+    endpoint.durability().kind = durability;
     endpoint.deadline().period = {2, 0};
     endpoint.liveliness().kind = MANUAL_BY_TOPIC_LIVELINESS_QOS;
     endpoint.liveliness().lease_duration = {5, 0};
@@ -208,8 +218,10 @@ int main(int argc, char **argv) {
   }
   printf("ready\n");
   fflush(stdout);
-  Reading reading{1, std::vector<char>(octets)};
-  for (double passed = 0; passed < seconds; passed += 0.2) {
+  Reading reading{numbered ? atoi(numbered) : 1, std::vector<char>(octets)};
+  uint32_t number = 0;
+  for (double passed = 0; passed < seconds; passed += 0.2, number++) {
+    if (numbered && octets >= sizeof number) memcpy(reading.octets.data(), &number, sizeof number);
     if (writer != nullptr && passed >= endpoint_seconds) {
       publisher->delete_datawriter(writer);
       writer = nullptr;
