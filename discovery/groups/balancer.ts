@@ -201,9 +201,9 @@ export class Balancer {
   advance(nowMs: number): number | undefined {
     const due = this.#agenda.due(nowMs, MOST_IN_TURN);
     for (const task of due) {
-      if (task.kind === "open") this.#open(task, nowMs);
-      else if (task.kind === "part") this.#part(task, nowMs);
-      else this.#meet(task, nowMs);
+      if (task.kind === "meet") this.#meet(task, nowMs);
+      else if (task.kind === "open") this.#open(task, nowMs);
+      else this.#part(task, nowMs);
     }
     return due.length === MOST_IN_TURN ? TURN_MS : this.#agenda.waitMs(nowMs);
   }
@@ -306,9 +306,24 @@ export class Balancer {
       this.#relay.introduce(own, theirs, nowMs);
       this.#relay.introduce(theirs, own, nowMs);
     }
-    const againMs = OPEN_AGAIN_MS[round];
-    if (againMs !== undefined && round < this.#resends)
-      this.#agenda.add({ ...task, round: round + 1 }, nowMs + againMs);
+    this.#again(task, nowMs);
+  }
+
+  #meet(task: MeetTask, nowMs: number): void {
+    for (const own of this.#present.ofPod(task.pod)) {
+      for (const other of this.#present.all()) {
+        if (!isSameDomain(own, other)) continue;
+        this.#relay.introduce(own, other, nowMs);
+        this.#relay.introduce(other, own, nowMs);
+      }
+    }
+    this.#again(task, nowMs);
+  }
+
+  #again(task: Task, nowMs: number): void {
+    const againMs = OPEN_AGAIN_MS[task.round];
+    if (againMs === undefined || task.round >= this.#resends) return;
+    this.#agenda.add({ ...task, round: task.round + 1 }, nowMs + againMs);
   }
 
   #part(task: PairTask, nowMs: number): void {

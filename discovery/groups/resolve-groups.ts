@@ -125,7 +125,7 @@ class Resolver {
   #members(service: Service, where: string): ReadonlyMap<string, GroupMember> {
     const { namespace, name } = service.metadata;
     const selector = { matchLabels: service.spec.selector ?? {}, matchExpressions: [] };
-    const states = podStates(this.#slices.get(`${namespace}/${name}`) ?? []);
+    const states = podStates(this.#slices.of(service));
     const members = new Map<string, GroupMember>();
     const problems: string[] = [];
     for (const pod of [...this.#pods].sort((a, b) => compareText(a.metadata.name, b.metadata.name))) {
