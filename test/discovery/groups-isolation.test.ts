@@ -23,7 +23,7 @@ beforeAll(async () => {
   await bed.start({ isolation: "Enforce" }, WITHOUT_STRANGERS);
   for (const number of [1, 2]) await bed.addMember(`planner-${number}`, vendorOf(number), {});
   for (let number = 1; number <= PUBLISHERS; number++) bed.addPublisher(number, vendorOf(number));
-}, 60_000);
+}, 120_000);
 afterAll(async () => {
   await bed.close();
   rmSync(folder, { recursive: true, force: true });

@@ -116,7 +116,7 @@ test("control: without an agent all of it comes", async () => {
 test("who was moved away is kept out, also in fragments; others, and what is no RTPS, are not", async () => {
   store.put(domain({}, [moved, stays]));
   await bed.start(store);
-  await vi.waitFor(() => expect(table()).toContain("causeway-groups"));
+  await vi.waitFor(() => expect(table()).toContain("causeway-groups"), { timeout: 10_000 });
   expect(await send(...everything)).toEqual(
     heard(`RTPS ${STAYS} 100`, `RTPS ${UNKNOWN} 100`, `RTPS ${STAYS} 4000`, `DATA ${MOVED} 100`),
   );
@@ -137,7 +137,7 @@ test("what somebody takes away comes back; the agent's end leaves it in place, a
 
 test("isolated: only clients, relays and members are let in", async () => {
   store.put(domain({ isolation: "Enforce" }, [moved, stays]));
-  await vi.waitFor(() => expect(bed.status().pods[0]?.filter?.kind).toBe("allow"));
+  await vi.waitFor(() => expect(bed.status().pods[0]?.filter?.kind).toBe("allow"), { timeout: 10_000 });
   expect(await send(...everything)).toEqual(heard(`RTPS ${STAYS} 100`, `RTPS ${STAYS} 4000`, `DATA ${MOVED} 100`));
 });
 

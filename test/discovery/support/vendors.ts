@@ -51,7 +51,7 @@ export interface VendorPlace {
   readonly namespace: string | readonly string[];
 }
 
-/** Starts a participant; it lives for a minute, or until it is disposed of. */
+/** Starts a participant; it lives for a minute, a numbered one for three, or until it is disposed of. */
 export function participant(
   programs: Programs,
   vendor: Vendor,
@@ -59,7 +59,7 @@ export function participant(
   options: ParticipantOptions = {},
 ): VendorProgram {
   const { domainId = 0, family = 4, peer, role = "sub" } = options;
-  const about = [String(domainId), role, "60", "16", "16"];
+  const about = [String(domainId), role, options.numbered === undefined ? "60" : "180", "16", "16"];
   const environment = options.numbered === undefined ? {} : { NUMBERED: String(options.numbered) };
   if (vendor === "cyclone") {
     return new VendorProgram(pod.namespace, [programs.cyclone, ...about], {
