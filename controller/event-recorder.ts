@@ -17,8 +17,6 @@ const REPEAT_MS = 300_000;
 /** So many at once, then one a second. */
 const BURST = 50;
 const REFILL_MS = 1_000;
-/** What was said is remembered of so many. */
-const MAX_SAID = 4_000;
 
 function keyOf({ ref, type, reason }: Note): string {
   return `${describeRef(ref)} ${type} ${reason}`;
@@ -31,7 +29,7 @@ export class EventRecorder {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #standing = new Map<string, ReadonlySet<string>>();
-  /** When it was said last, oldest first. */
+  /** When it was said last, oldest first; what is older than REPEAT_MS is forgotten, so they are some 350 at most. */
   readonly #said = new Map<string, number>();
   #tokens = BURST;
   #filledMs: number;
@@ -68,7 +66,7 @@ export class EventRecorder {
     this.#said.delete(key);
     this.#said.set(key, nowMs);
     for (const [old, atMs] of this.#said) {
-      if (nowMs - atMs < REPEAT_MS && this.#said.size <= MAX_SAID) break;
+      if (nowMs - atMs < REPEAT_MS) break;
       this.#said.delete(old);
     }
     const { ref, type, reason, message } = note;

@@ -4,6 +4,7 @@ import type { BgpPeer } from "#shared/api/bgp-peer.ts";
 import type { ObjectRef } from "#shared/api/kinds.ts";
 import { type Manifest, object } from "#shared/resolve/objects.fixture.ts";
 import { MemoryStore } from "#shared/store/memory-store.ts";
+import { StoreRefusedError } from "#shared/store/object-store.ts";
 import { GoneInstances } from "./gone-instances.ts";
 import { peerConditions } from "./peer-status.ts";
 import { instance } from "./run-controller.fixture.ts";
@@ -102,6 +103,32 @@ test("a Pod that is seen in time keeps its entries, and its time begins anew", a
   store.remove({ kind: "Pod", namespace: "infra", name: "gw-gone" });
   expect(await gone.reconcile()).toBe(30_000);
   expect(names()[0]).toHaveLength(2);
+});
+
+test("what concerns it: the statuses, and of Pods those that have an entry", async () => {
+  const { gone } = await world();
+  const pod = (name: string): ObjectRef => ({ kind: "Pod", namespace: "infra", name });
+  expect([PEER, CHECK, DOMAIN, pod("gw-here"), pod("gw-gone")].map((ref) => gone.concerns(ref))).toEqual(
+    Array(5).fill(true),
+  );
+  expect(gone.concerns(pod("web-1"))).toBe(false);
+  expect(gone.concerns({ kind: "Service", namespace: "infra", name: "gw-here" })).toBe(false);
+});
+
+test("an object that cannot be written keeps no other's entry", async () => {
+  const { clock, gone, names, store } = await world();
+  await gone.reconcile();
+  clock.timeMs = 30_000;
+  const applyStatus = store.applyStatus.bind(store);
+  store.applyStatus = async (ref, ...rest) => {
+    if (ref.kind === "BgpPeer") throw new StoreRefusedError("BgpPeer infra/router: a webhook says no");
+    await applyStatus(ref, ...rest);
+  };
+  await expect(gone.reconcile()).rejects.toThrow("entries that could not be taken out: 1");
+  expect(names()).toEqual([["gw-gone", "gw-here"], ["gw-here"]]);
+  store.applyStatus = applyStatus;
+  await gone.reconcile();
+  expect(names()).toEqual([["gw-here"], ["gw-here"]]);
 });
 
 const status = (...instances: NonNullable<BgpPeer["status"]>["instances"]) => {

@@ -51,8 +51,12 @@ export class GoneInstances {
     return false;
   }
 
-  /** @returns after how many milliseconds the next one is taken for gone. */
+  /**
+   * @returns after how many milliseconds the next one is taken for gone.
+   * @throws AggregateError when some could not be taken out; all were tried.
+   */
   async reconcile(): Promise<number | undefined> {
+    const failures: unknown[] = [];
     const nowMs = this.#clock.nowMs();
     const seen = new Set<string>();
     let againMs: number | undefined;
@@ -64,8 +68,14 @@ export class GoneInstances {
           const key = `${describeRef(ref)} ${entry.name}`;
           seen.add(key);
           const leftMs = (this.#awayMs.get(key) ?? nowMs) + GONE_MS - nowMs;
-          if (leftMs <= 0) await this.#remove(ref, entry.name, WRITERS[kind]);
-          else {
+          if (leftMs <= 0) {
+            try {
+              await this.#remove(ref, entry.name, WRITERS[kind]);
+            } catch (error) {
+              // An object that cannot be written must not keep the others' entries.
+              failures.push(error);
+            }
+          } else {
             this.#awayMs.set(key, nowMs + leftMs - GONE_MS);
             againMs = Math.min(againMs ?? leftMs, leftMs);
           }
@@ -73,6 +83,8 @@ export class GoneInstances {
       }
     }
     for (const key of this.#awayMs.keys()) if (!seen.has(key)) this.#awayMs.delete(key);
+    if (failures.length > 0)
+      throw new AggregateError(failures, `entries that could not be taken out: ${failures.length}`);
     return againMs;
   }
 

@@ -253,6 +253,24 @@ describe("life of the slices", () => {
     expect(replaced.apply.map(({ endpoints }) => endpoints.length)).toEqual([100]);
   });
 
+  test("a new pod goes where a write is due anyway, else where it is fullest", () => {
+    const pods = Array.from({ length: 200 }, (_, index) => pod(`p${index}`, { ips: [`10.9.1.${index}`] }));
+    const [first, second] = carryOut([], planSlices(service(), pods, []));
+    if (first === undefined || second === undefined) throw new Error("two slices expected");
+    const slices = [
+      { ...first, endpoints: first.endpoints.slice(0, 30) },
+      { ...second, endpoints: second.endpoints.slice(0, 60) },
+    ];
+    const names = new Set(slices.flatMap(({ endpoints }) => endpoints.map(({ targetRef }) => targetRef?.name)));
+    const there = pods.filter(({ metadata }) => names.has(metadata.name));
+    const newcomer = pod("q1", { ips: ["10.9.2.1"] });
+    const written = (from: readonly Pod[]) =>
+      planSlices(service(), from, slices).apply.map(({ metadata, endpoints }) => [metadata.name, endpoints.length]);
+    expect(written([...there, newcomer])).toEqual([[second.metadata.name, 61]]);
+    const left = there.filter(({ metadata }) => metadata.name !== first.endpoints[0]?.targetRef?.name);
+    expect(written([...left, newcomer])).toEqual([[first.metadata.name, 30]]);
+  });
+
   test("a slice that somebody overfilled is put right", () => {
     const pods = Array.from({ length: 130 }, (_, index) => pod(`p${index}`, { ips: [`10.9.1.${index}`] }));
     const [first, second] = carryOut([], planSlices(service(), pods, []));
@@ -307,4 +325,4 @@ test("any history ends in slices that hold exactly the targets, and is at rest t
     }),
     { numRuns: 40 },
   );
-});
+}, 60_000);

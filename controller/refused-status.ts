@@ -64,7 +64,13 @@ function routeParents(view: ObjectView, refusal: Refusal, accepted: Condition): 
 export function refusedStatus(view: ObjectView, refusal: Refusal, status: StatusOf | undefined): StatusOf | undefined {
   const { ref, message, generation } = refusal;
   const say = (reason: string): Condition =>
-    condition("Accepted", "False", reason, `${message}; the last version without this stays in force`, generation);
+    condition(
+      "Accepted",
+      "False",
+      reason,
+      `${message}; the last version without this, if there was one, stays in force`,
+      generation,
+    );
   switch (ref.kind) {
     case "AddressPool":
     case "BgpPeer":
