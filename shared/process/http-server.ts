@@ -11,7 +11,10 @@ import { type Ip, parseIp } from "../net/ip.ts";
 /** Linux: sun_path holds 108 bytes with the terminating NUL. */
 const SOCKET_PATH_BYTES = 107;
 const REQUEST_BYTES = 8192;
-const REQUEST_MS = 5000;
+/** A client that says and takes nothing for so long has gone. */
+const SILENT_MS = 5_000;
+/** Asking and answering together: one that trickles must not hold a place for ever. */
+const CONVERSATION_MS = 30_000;
 
 /** What a process tells about itself over HTTP. */
 export interface Endpoints {
@@ -78,7 +81,9 @@ function converse(socket: Socket, endpoints: Endpoints, onError: (error: unknown
     socket.end(head + body);
   };
   socket.setEncoding("latin1");
-  socket.setTimeout(REQUEST_MS, () => socket.destroy());
+  socket.setTimeout(SILENT_MS, () => socket.destroy());
+  const limit = setTimeout(() => socket.destroy(), CONVERSATION_MS);
+  socket.once("close", () => clearTimeout(limit));
   // A client that went away needs no answer.
   socket.on("error", () => socket.destroy());
   socket.on("data", (chunk: string) => {
