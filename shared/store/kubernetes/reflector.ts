@@ -12,6 +12,8 @@ import type { ServedKind, ServedKinds } from "./served-kinds.ts";
 export interface ReflectorTimes {
   /** A watch asks to be ended after this, and up to twice this. */
   readonly watchMs: number;
+  /** A watch that the server should have ended so long ago has been forgotten. */
+  readonly overdueMs: number;
   /** After this everything is listed again, although nothing tells that a change was missed. */
   readonly resyncMs: number;
   /** How often it is looked whether a kind that is not served has come. */
@@ -22,6 +24,7 @@ export interface ReflectorTimes {
 
 const TIMES: ReflectorTimes = {
   watchMs: 240_000,
+  overdueMs: 15_000,
   resyncMs: 1_800_000,
   unservedMs: 15_000,
   firstRetryMs: 100,
@@ -30,8 +33,6 @@ const TIMES: ReflectorTimes = {
 
 /** A watch that is cut off sooner was none. */
 const SHORT_WATCH_MS = 1_000;
-/** A watch that the server should have ended by now has been forgotten. */
-const OVERDUE_MS = 15_000;
 const PAGE = 500;
 
 export interface ReflectorOptions {
@@ -196,7 +197,7 @@ export class Reflector {
     const overdue = new AbortController();
     const timer = setTimeout(
       () => overdue.abort(new Error("the watch is overdue")),
-      timeoutSeconds * 1000 + OVERDUE_MS,
+      timeoutSeconds * 1000 + this.#times.overdueMs,
     );
     let revision = from;
     try {
