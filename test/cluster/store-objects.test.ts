@@ -2,8 +2,12 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { Cluster, HAS_GATEWAY_API, type Manifest, WITHOUT_GATEWAY_API } from "./support/cluster.ts";
+import { z } from "zod";
+import { endpointSliceSchema } from "#shared/api/core.ts";
+import { Cluster, HAS_GATEWAY_API, IS_REAL, type Manifest, WITHOUT_GATEWAY_API } from "./support/cluster.ts";
 import { eventually, type Followed, follow, sees } from "./support/followed.ts";
+
+const metadataSchema = z.looseObject({ metadata: z.looseObject({ resourceVersion: z.string() }) });
 
 let cluster: Cluster;
 let followed: Followed | undefined;
@@ -79,6 +83,36 @@ describe("objects", () => {
     expect(kept?.metadata).not.toHaveProperty("managedFields");
   });
 
+  test.skipIf(IS_REAL)("what stands in the place of an object that was seen is another: it is left", async () => {
+    const slice = (port: number) =>
+      endpointSliceSchema.parse({
+        apiVersion: "discovery.k8s.io/v1",
+        kind: "EndpointSlice",
+        metadata: { name: "web-v4", namespace: "default" },
+        addressType: "IPv4",
+        endpoints: [],
+        ports: [{ name: "http", protocol: "TCP", port }],
+      });
+    const options = { fieldManager: "controller" };
+    const seen = { kind: "EndpointSlice", namespace: "default", name: "web-v4" } as const;
+    followed = await follow(cluster.config(cluster.user("controller")), [{ kind: "EndpointSlice" }]);
+    const { store, view } = followed;
+    await store.apply(slice(80), options);
+    await sees(followed, "EndpointSlice", ["web-v4"]);
+    // From now on it sees nothing of what happens.
+    cluster.double.faults.add({ user: "controller", verb: "watch" }, { type: "swallow" });
+    cluster.double.endWatches();
+    const theirs: Manifest = { ...slice(81), metadata: { name: "web-v4" } };
+    await cluster.delete(theirs);
+    await cluster.apply(theirs);
+    const resourceVersion = async () => metadataSchema.parse(await cluster.get(theirs)).metadata.resourceVersion;
+    const before = await resourceVersion();
+    await expect(store.apply(slice(82), options)).rejects.toMatchObject({ name: "StoreNotFoundError" });
+    await store.delete(seen);
+    expect(await resourceVersion()).toBe(before);
+    expect(view.get("EndpointSlice", "default", "web-v4")?.ports[0]?.port).toBe(80);
+  });
+
   test("a kind that the cluster does not know is waited for", async () => {
     const name = "addresspools.causeway.dev";
     const definition = { apiVersion: "apiextensions.k8s.io/v1", kind: "CustomResourceDefinition", metadata: { name } };
@@ -133,6 +167,23 @@ describe.skipIf(!HAS_GATEWAY_API)(`routes${WITHOUT_GATEWAY_API}`, () => {
     );
     await store.applyStatus(ref, { parents: [] }, { fieldManager: "controller" });
     await eventually(() => expect(conditions()).toEqual(["example.com/other Theirs"]));
+  });
+
+  test.skipIf(IS_REAL)("what another controller writes while ours is on its way stays", async () => {
+    const manifest = route("v1");
+    await cluster.apply(manifest);
+    followed = await follow(cluster.config(cluster.user("controller")), [{ kind: "TCPRoute" }], { requestMs: 20_000 });
+    const { access, faults } = cluster.double;
+    faults.add({ user: "controller", verb: "patch" }, { type: "delay", ms: 1_000 }, 1);
+    const written = followed.store.applyStatus(ref, ours("Accepted"), { fieldManager: "controller" });
+    await eventually(() =>
+      expect(access.uses()).toContainEqual(expect.objectContaining({ verb: "patch", user: "controller" })),
+    );
+    await cluster.patch(manifest, { status: { parents: [parent("example.com/late", "Theirs")] } }, "status");
+    await written;
+    await eventually(() =>
+      expect(conditions()).toEqual(["example.com/late Theirs", "causeway.dev/gateway-controller Accepted"]),
+    );
   });
 
   test("v1alpha2 is used where only that is served", async () => {
