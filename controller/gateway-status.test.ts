@@ -1,10 +1,21 @@
 import { expect, test } from "vitest";
+import { z } from "zod";
+import { conditionSchema } from "#shared/api/meta.ts";
 import { parseIp } from "#shared/net/ip.ts";
 import { attach } from "#shared/resolve/attach.ts";
 import { type Manifest, object, viewOf } from "#shared/resolve/objects.fixture.ts";
-import { gatewayProgrammed, instancesByGateway, routeStatus } from "./gateway-status.ts";
+import {
+  gatewayClassStatus,
+  gatewayProgrammed,
+  gatewayStatus,
+  instancesByGateway,
+  routeStatus,
+} from "./gateway-status.ts";
 import { BASE, gateway, instance, route } from "./run-controller.fixture.ts";
 
+const listenersSchema = z.looseObject({
+  listeners: z.array(z.looseObject({ conditions: z.array(conditionSchema.partial({ lastTransitionTime: true })) })),
+});
 const entry = (controllerName: string) => ({ parentRef: { name: "gw" }, controllerName, conditions: [] });
 const OURS = "causeway.dev/gateway-controller";
 const THEIRS = "example.com/theirs";
@@ -57,4 +68,46 @@ test.each<[string, readonly Manifest[], string]>([
   const given = { addresses: [parseIp("192.0.2.1")].filter((vip) => vip !== undefined), problems: [], released: [] };
   const { status, reason, message } = gatewayProgrammed(attachment, given, instancesByGateway(view).get("infra/gw"));
   expect(`${status} ${reason}: ${message}`).toContain(wanted);
+});
+
+test("a class whose parameters are not there is not accepted, by the specification's reason", () => {
+  const parametersRef = { group: "causeway.dev", kind: "GatewayParameters", namespace: "infra", name: "net" };
+  const status = (ref: object) => {
+    const manifest: Manifest = {
+      kind: "GatewayClass",
+      metadata: { name: "causeway" },
+      spec: { controllerName: OURS, parametersRef: ref },
+    };
+    const found = object(manifest);
+    if (found.kind !== "GatewayClass") throw new TypeError("not a GatewayClass");
+    return gatewayClassStatus(viewOf(BASE), found).conditions;
+  };
+  expect(status(parametersRef)).toMatchObject([{ type: "Accepted", status: "True", reason: "Accepted" }]);
+  for (const other of [{ name: "none" }, { kind: "ConfigMap" }, { group: "example.com" }, { namespace: "elsewhere" }]) {
+    const wanted = [{ type: "Accepted", status: "False", reason: "InvalidParameters" }];
+    expect(status({ ...parametersRef, ...other })).toMatchObject(wanted);
+  }
+});
+
+test("listeners are programmed with their Gateway; one that is not valid is not", () => {
+  const listeners = [
+    { name: "a", protocol: "TCP", port: 80 },
+    { name: "b", protocol: "HTTP", port: 81 },
+  ];
+  const view = viewOf([...BASE, gateway("gw", { listeners }), instance("gw", true)]);
+  const [attachment] = attach(view).gateways;
+  if (attachment === undefined) throw new Error("no Gateway");
+  const given = { addresses: [parseIp("192.0.2.1")].filter((vip) => vip !== undefined), problems: [], released: [] };
+  const said = (instances: ReturnType<typeof instancesByGateway>) => {
+    const programmed = gatewayProgrammed(attachment, given, instances.get("infra/gw"));
+    const { listeners: written } = listenersSchema.parse(gatewayStatus(attachment, given, programmed, undefined));
+    return written.map(({ conditions }) =>
+      conditions
+        .filter(({ type }) => type === "Programmed")
+        .map(({ status, reason }) => `${status} ${reason}`)
+        .join(),
+    );
+  };
+  expect(said(instancesByGateway(view))).toEqual(["True Programmed", "False Invalid"]);
+  expect(said(new Map())).toEqual(["False Pending", "False Invalid"]);
 });
