@@ -174,6 +174,19 @@ describe.skipIf(IS_REAL)("a store and an API server that fails", () => {
     expect(it.warnings.join("")).toContain("the watch is overdue");
   });
 
+  test("everything is listed again from time to time, although watches work", async () => {
+    const it = await watching({ watchMs: 500, resyncMs: 500 });
+    // Only who lists again hears of this.
+    cluster.double.faults.add(
+      { user: "controller", verb: "list" },
+      { type: "status", code: 500, reason: "Relisted" },
+      1,
+    );
+    await eventually(() => expect(it.warnings.join("")).toContain("Relisted"));
+    await cluster.apply(peer("a"));
+    await sees(it, "BgpPeer", ["a"]);
+  });
+
   test("pages: all of a long list, and one that expires between two pages", async () => {
     const names = Array.from({ length: 1_101 }, (_, at) => `p${String(at).padStart(4, "0")}`);
     await cluster.apply(peer("p0000"));
