@@ -333,7 +333,7 @@ describe("properties", () => {
       }),
       { numRuns: 500 },
     );
-  });
+  }, 60_000);
 
   test("restarts and newcomers move nobody", () => {
     fc.assert(
@@ -355,5 +355,5 @@ describe("properties", () => {
       }),
       { numRuns: 300 },
     );
-  });
+  }, 60_000);
 });
