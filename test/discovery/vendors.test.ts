@@ -65,9 +65,11 @@ describe.each<[string, { readonly family: 4 | 6; readonly hasPeer: boolean }]>([
 
   it("every subscriber matches every publisher, and has samples", async () => {
     await using stack = new AsyncDisposableStack();
-    const vendors = ["cyclone", "fast"] as const;
-    for (const vendor of vendors) {
-      stack.use(participant(programs, vendor, podOf(publishers, vendor), options("pub", 1)));
+    // Connext over IPv6 was not tried.
+    const vendors = VENDORS.filter((vendor) => vendor !== "connext" || family === 4);
+    for (const [index, vendor] of vendors.entries()) {
+      const publisher = { ...options("pub", 1), id: index + 1 };
+      stack.use(participant(programs, vendor, podOf(publishers, vendor), publisher));
     }
     const subs = vendors.map((vendor) =>
       stack.use(participant(programs, vendor, podOf(subscribers, vendor), options("sub", 2))),
@@ -75,31 +77,9 @@ describe.each<[string, { readonly family: 4 | 6; readonly hasPeer: boolean }]>([
     await Promise.all(
       subs.map(async (sub) => {
         await sub.printed(`matched ${vendors.length}`);
-        await sub.printed("sample");
+        for (const index of vendors.keys()) await sub.printed(`sample of ${index + 1}`);
       }),
     );
-    await allGone();
-  });
-
-  const title = "RTI Connext: its reader has samples of others, its writer and reader are known to all";
-  it.skipIf(!HAS_CONNEXT || family === 6)(title, async () => {
-    await using stack = new AsyncDisposableStack();
-    const start = (vendor: Vendor, role: "pub" | "sub") =>
-      stack.use(
-        role === "pub"
-          ? participant(programs, vendor, podOf(publishers, vendor), options("pub", 1))
-          : participant(programs, vendor, podOf(subscribers, vendor), options("sub", 2)),
-      );
-    start("cyclone", "pub");
-    start("fast", "pub");
-    const [cyclone, fast, connext] = [start("cyclone", "sub"), start("fast", "sub"), start("connext", "sub")];
-    await connext.printed("sample");
-    start("connext", "pub");
-    const sees = (lines: readonly string[], what: string): boolean =>
-      lines.some((line) => new RegExp(`^${what} 0101\\w+ Reading$`).test(line));
-    for (const { lines } of [cyclone, fast]) {
-      await eventually("Connext's writer and reader", () => sees(lines, "writer") && sees(lines, "reader"));
-    }
     await allGone();
   });
 });

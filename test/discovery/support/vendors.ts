@@ -20,6 +20,8 @@ export interface Programs {
 
 export interface ParticipantOptions {
   readonly role?: "pub" | "sub" | "none";
+  /** Whose samples are to be told apart: instance of a publisher, 1 to 9. */
+  readonly id?: number;
   readonly domainId?: number;
   /** Of Cyclone only. */
   readonly tag?: string;
@@ -60,7 +62,10 @@ export function participant(
 ): VendorProgram {
   const { domainId = 0, family = 4, peer, role = "sub" } = options;
   const about = [String(domainId), role, options.numbered === undefined ? "60" : "180", "16", "16"];
-  const environment = options.numbered === undefined ? {} : { NUMBERED: String(options.numbered) };
+  const environment = {
+    ID: String(options.id ?? 1),
+    ...(options.numbered === undefined ? {} : { NUMBERED: String(options.numbered) }),
+  };
   if (vendor === "cyclone") {
     return new VendorProgram(pod.namespace, [programs.cyclone, ...about], {
       ...environment,
@@ -82,5 +87,5 @@ export function participant(
   const command = [process.execPath, join(VENDORS_FOLDER, "connext.cjs"), CONNEXT_FOLDER, role, "60"];
   // Both ends would like shared memory, which is of one machine and not of one pod.
   const peers = peer === undefined ? "239.255.0.1,builtin.udpv4://" : `rtps@udpv4://${peer}:7400`;
-  return new VendorProgram(pod.namespace, command, { NDDS_DISCOVERY_PEERS: peers });
+  return new VendorProgram(pod.namespace, command, { ...environment, NDDS_DISCOVERY_PEERS: peers });
 }

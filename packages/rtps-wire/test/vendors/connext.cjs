@@ -1,7 +1,8 @@
 /*
  * A Connext participant of connext.xml: node connext.cjs FOLDER pub|sub|tagged SECONDS
  * FOLDER is where the npm package rticonnextdds-connector was installed. It leaves in order when its time is over. A
- * subscriber prints a line when it sees another number of publishers, matched NUMBER, and sample when the first one comes.
+ * subscriber prints a line when it sees another number of publishers, matched NUMBER, sample when the first one comes, and
+ * sample of ID when the first one of a publisher comes. Samples are of instance ID, or 1.
  */
 const { createRequire } = require("node:module");
 const { join } = require("node:path");
@@ -12,12 +13,13 @@ const connector = new rti.Connector(`Participants::${role}`, join(__dirname, "co
 const output = role === "pub" ? connector.getOutput("Publisher::Writer") : undefined;
 const writing = setInterval(() => {
   if (output === undefined) return;
-  output.instance.setFromJson({ id: 1, octets: [1, 2, 3] });
+  output.instance.setFromJson({ id: Number(process.env.ID ?? 1), octets: [1, 2, 3] });
   output.write();
 }, 200);
 const input = role === "sub" ? connector.getInput("Subscriber::Reader") : undefined;
 let matched = 0;
 let received = false;
+const receivedOf = new Set();
 const reading = setInterval(() => {
   if (input === undefined) return;
   const now = input.matchedPublications.length;
@@ -26,6 +28,11 @@ const reading = setInterval(() => {
   input.take();
   if (!received && input.samples.length > 0) console.log("sample");
   received ||= input.samples.length > 0;
+  for (const sample of input.samples.validDataIter) {
+    const id = sample.getNumber("id");
+    if (!receivedOf.has(id)) console.log(`sample of ${id}`);
+    receivedOf.add(id);
+  }
 }, 20);
 console.log("ready");
 setTimeout(() => {

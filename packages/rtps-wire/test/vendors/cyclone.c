@@ -3,7 +3,8 @@
  * cyclone DOMAIN pub|sub|none SECONDS USER_DATA_OCTETS SAMPLE_OCTETS
  * The rest of its settings come from CYCLONEDDS_URI. It leaves in order when its time is over. With WATCH in the
  * environment it prints a line for each change that it sees: found or lost PREFIX, writer or reader PREFIX TOPIC, matched
- * NUMBER, and sample when the first one comes.
+ * NUMBER, sample when the first one comes, and sample of ID when the first one of a publisher comes. Samples are of
+ * instance ID, or 1.
  * With BEST_EFFORT in the environment the endpoint is not reliable, with PARTITION it is in that one, and with
  * ENDPOINT_SECONDS it is deleted after that time while the participant stays. With NUMBERED it keeps nothing for readers that
  * come late, writes instance NUMBERED with a number in its octets, and prints each sample that comes: sample INSTANCE NUMBER.
@@ -90,13 +91,14 @@ int main(int argc, char **argv)
     reader = dds_create_reader(dds_create_subscriber(participant, group, NULL), topic, endpoint, NULL);
     if (reader < 0) return 1;
   }
-  plant_Reading reading = {.id = numbered ? atoi(numbered) : 1};
+  const char *id_text = numbered ? numbered : getenv("ID");
+  plant_Reading reading = {.id = id_text ? atoi(id_text) : 1};
   reading.octets._length = reading.octets._maximum = octets;
   reading.octets._buffer = calloc(octets + 1, 1);
   printf("ready\n");
   fflush(stdout);
   uint32_t matched = 0;
-  bool received = false;
+  bool received = false, received_of[10] = {false};
   for (int step = 0; step * 0.02 < seconds; step++) {
     if (step * 0.02 >= endpoint_seconds && (writer > 0 || reader > 0)) {
       dds_delete(writer > 0 ? writer : reader);
@@ -125,6 +127,9 @@ int main(int argc, char **argv)
         printf("sample %d %u\n", taken->id, number);
       }
       received = received || info.valid_data;
+      const int id = info.valid_data ? ((const plant_Reading *)sample)->id : 0;
+      if (id > 0 && id < 10 && !received_of[id]) printf("sample of %d\n", id);
+      if (id > 0 && id < 10) received_of[id] = true;
       fflush(stdout);
     }
     dds_sleepfor(DDS_MSECS(20));

@@ -2,8 +2,8 @@
  * A Fast DDS participant with one endpoint of topic "Reading" in partition "north".
  * fast DOMAIN pub|sub|none SECONDS USER_DATA_OCTETS SAMPLE_OCTETS MAX_DATAGRAM [secure FOLDER | v6 | peer ADDRESS | peer6 ADDRESS]
  * A MAX_DATAGRAM of 0 leaves Fast DDS's own. It leaves in order when its time is over. It prints a line for each change
- * that it sees: found or lost PREFIX, writer or reader PREFIX TOPIC, matched NUMBER, and sample when the first one
- * comes. With a peer it announces itself to that address alone, at the domain's port.
+ * that it sees: found or lost PREFIX, writer or reader PREFIX TOPIC, matched NUMBER, sample when the first one comes,
+ * and sample of ID when the first one of a publisher comes. Samples are of instance ID, or 1. With a peer it announces itself to that address alone, at the domain's port.
  * With BEST_EFFORT in the environment the endpoint is not reliable, with PARTITION it is in that one, and with
  * ENDPOINT_SECONDS a writer is deleted after that time while the participant stays. With NUMBERED it keeps nothing for readers
  * that come late, writes instance NUMBERED with a number in its octets, and prints each sample that comes: sample INSTANCE NUMBER.
@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -118,11 +119,13 @@ class Changes : public DomainParticipantListener {
           memcpy(&number, reading.octets.data(), sizeof number);
           printf("sample %d %u\n", reading.id, number);
         }
+        if (info.valid_data && received_of.insert(reading.id).second) printf("sample of %d\n", reading.id);
       }
     }
     fflush(stdout);
   }
   bool received = false;
+  std::set<int32_t> received_of;
 };
 
 int main(int argc, char **argv) {
@@ -218,7 +221,8 @@ int main(int argc, char **argv) {
   }
   printf("ready\n");
   fflush(stdout);
-  Reading reading{numbered ? atoi(numbered) : 1, std::vector<char>(octets)};
+  const char *id = numbered ? numbered : getenv("ID");
+  Reading reading{id ? atoi(id) : 1, std::vector<char>(octets)};
   uint32_t number = 0;
   for (double passed = 0; passed < seconds; passed += 0.2, number++) {
     if (numbered && octets >= sizeof number) memcpy(reading.octets.data(), &number, sizeof number);
