@@ -32,7 +32,7 @@ async function world() {
   const clock = { timeMs: 0, nowMs: () => clock.timeMs };
   const store = new MemoryStore([peer, check, domain, instance("gw", true, "gw-here")].map(object));
   const view = await store.watch(
-    [{ kind: "BgpPeer" }, { kind: "HealthCheck" }, { kind: "DiscoveryDomain" }, { kind: "Pod" }],
+    [{ kind: "BgpPeer" }, { kind: "HealthCheck" }, { kind: "DiscoveryDomain" }, { kind: "Topic" }, { kind: "Pod" }],
     () => undefined,
     new AbortController().signal,
   );
@@ -161,4 +161,24 @@ test.each([
   ],
 ])("a router's conditions: %j", (instances, wanted) => {
   expect(status(...instances).map((text, at) => text.startsWith(wanted[at] ?? "-"))).toEqual([true, true]);
+});
+
+test("a pod's entry in a Topic goes with the Pod of the Topic's namespace", async () => {
+  const { clock, gone, store } = await world();
+  const topic: Manifest = {
+    kind: "Topic",
+    metadata: { name: "readings", namespace: "cells" },
+    spec: { topic: "Reading", type: "T", types: { file: "/t.xml" }, service: { name: "topics", port: 7500 } },
+  };
+  store.put(object(topic));
+  const ref: ObjectRef = { kind: "Topic", namespace: "cells", name: "readings" };
+  store.put(object({ kind: "Pod", metadata: { name: "here", namespace: "cells" } }));
+  store.put(object({ kind: "Pod", metadata: { name: "gone", namespace: "elsewhere" } }));
+  for (const name of ["here", "gone"]) {
+    await store.applyStatus(ref, { instances: [{ name, state: "Serving" }] }, { fieldManager: `topics-${name}` });
+  }
+  await gone.reconcile();
+  clock.timeMs = 30_000;
+  await gone.reconcile();
+  expect(store.get("Topic", "cells", "readings")?.status?.instances.map(({ name }) => name)).toEqual(["here"]);
 });

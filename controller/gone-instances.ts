@@ -8,10 +8,10 @@ import { type ObjectStore, type ObjectView, StoreNotFoundError } from "#shared/s
 const GONE_MS = 30_000;
 
 /** Statuses in which each instance, or relay, has an entry. */
-const KINDS = ["BgpPeer", "HealthCheck", "DiscoveryDomain"] as const;
+const KINDS = ["BgpPeer", "HealthCheck", "DiscoveryDomain", "Topic"] as const;
 
 /** Processes that write the entries; their field managers are `writer-pod`. */
-const WRITERS = { BgpPeer: "frontend", HealthCheck: "proxy", DiscoveryDomain: "discovery" } as const;
+const WRITERS = { BgpPeer: "frontend", HealthCheck: "proxy", DiscoveryDomain: "discovery", Topic: "topics" } as const;
 
 /** What is in the status of one object. */
 interface InstanceEntry {
@@ -22,7 +22,7 @@ interface InstanceEntry {
 }
 
 /**
- * Takes the entries of instances and relays that are gone out of statuses: one that was killed could not do it itself. Entries belong
+ * Takes the entries of instances, relays and pods of Topics that are gone out of statuses: one that was killed could not do it itself. Entries belong
  * to those who wrote them, so it is done in their name.
  */
 export class GoneInstances {
@@ -91,7 +91,8 @@ export class GoneInstances {
   #isThere(kind: (typeof KINDS)[number], namespace: string, entry: InstanceEntry): boolean {
     switch (kind) {
       case "BgpPeer":
-        // Instances speak to the routers of their own namespace, and ask the targets of all.
+      case "Topic":
+        // Instances speak to the routers of their own namespace, and ask the targets of all. Topics are served in theirs.
         return this.#view.get("Pod", namespace, entry.name) !== undefined;
       case "HealthCheck":
         return this.#isInstance(entry.name);

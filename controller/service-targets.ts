@@ -1,8 +1,9 @@
-import type { Endpoint, EndpointSlice, Pod, Service, ServicePort } from "#shared/api/core.ts";
+import type { Endpoint, EndpointSlice, Pod, Service } from "#shared/api/core.ts";
 import { SERVICE_NETWORK_ANNOTATION, SERVICE_PROXY_LABEL, SERVICE_PROXY_VALUE } from "#shared/api/names.ts";
 import { FAMILIES, type Family } from "#shared/net/ip.ts";
 import { compareText } from "#shared/resolve/age.ts";
 import { type NetworkRef, parseNetworkRef, secondaryAddresses } from "#shared/resolve/secondary-address.ts";
+import { targetPort } from "#shared/resolve/target-port.ts";
 
 const ZONE_LABEL = "topology.kubernetes.io/zone";
 
@@ -65,13 +66,6 @@ function conditionsOf(pod: Pod, service: Service): Endpoint["conditions"] {
   const serving = (pod.status?.conditions ?? []).some(({ type, status }) => type === "Ready" && status === "True");
   const terminating = pod.metadata.deletionTimestamp !== undefined;
   return { ready: service.spec.publishNotReadyAddresses || (serving && !terminating), serving, terminating };
-}
-
-function targetPort(pod: Pod, { port, protocol, targetPort: wanted }: ServicePort): number | undefined {
-  if (typeof wanted !== "string") return wanted ?? port;
-  return pod.spec.containers
-    .flatMap(({ ports }) => ports)
-    .find(({ name, protocol: theirs }) => name === wanted && theirs === protocol)?.containerPort;
 }
 
 /** `hostname` is published only under the Service that the pod names as its subdomain. */

@@ -121,6 +121,13 @@ export const secretSchema = z.looseObject({
 });
 export type Secret = z.infer<typeof secretSchema>;
 
+export const configMapSchema = z.looseObject({
+  apiVersion: z.literal("v1"),
+  kind: z.literal("ConfigMap"),
+  metadata: namespacedMetaSchema,
+  data: z.record(z.string(), z.string()).default({}),
+});
+
 /** The value of a key of a Secret as text; undefined when there is no such key. */
 export function secretValue(secret: Secret, key: string): string | undefined {
   const encoded = secret.data[key];

@@ -70,6 +70,7 @@ const least = {
   FlowRoute: { parentRefs: [{ name: "gw" }], backendRefs: [{ name: "web" }] },
   HealthCheck: { targetRefs: [{ name: "web" }] },
   DiscoveryDomain: { networks: [{ network: "n", interface: "a" }] },
+  Topic: { topic: "t", type: "T", types: { file: "/t.xml" }, service: { name: "s", port: 1 } },
 };
 
 const valid = validManifests("lab").flatMap(ours);

@@ -125,7 +125,10 @@ export const STRICTER = [
 ] as const;
 
 export const CRD_METADATA: Readonly<
-  Record<"GatewayParameters" | "AddressPool" | "BgpPeer" | "FlowRoute" | "HealthCheck" | "DiscoveryDomain", CrdMetadata>
+  Record<
+    "GatewayParameters" | "AddressPool" | "BgpPeer" | "FlowRoute" | "HealthCheck" | "DiscoveryDomain" | "Topic",
+    CrdMetadata
+  >
 > = {
   GatewayParameters: {
     description: "How a Gateway's instances are attached and how they forward.",
@@ -435,6 +438,62 @@ export const CRD_METADATA: Readonly<
       "spec.sisters[]": IP_ADDRESS,
       ...conditionsAt("status.conditions"),
       "status.instances": BY_NAME,
+    },
+  },
+  Topic: {
+    description: "A DDS topic that TCP clients read and write as lines of JSON.",
+    shortName: "dtop",
+    columns: [
+      { name: "Domain", type: "integer", jsonPath: ".spec.domain" },
+      { name: "Topic", type: "string", jsonPath: ".spec.topic" },
+      { name: "Direction", type: "string", jsonPath: ".spec.direction" },
+      {
+        name: "Serving",
+        type: "string",
+        jsonPath: '.status.conditions[?(@.type=="Serving")].status',
+        description: "Whether all instances serve the Topic.",
+      },
+      {
+        name: "Clients",
+        type: "integer",
+        jsonPath: ".status.instances[*].clients",
+        description: "Clients of the first instance; status.instances holds all of them.",
+      },
+      AGE,
+      { name: "Service", type: "string", jsonPath: ".spec.service.name", priority: 1 },
+      { name: "Message", type: "string", jsonPath: ".status.instances[*].message", priority: 1 },
+    ],
+    additions: {
+      "spec.types": {
+        rules: [
+          {
+            rule: "has(self.configMap) != has(self.file)",
+            message: "must hold one of configMap and file",
+          },
+        ],
+      },
+      "spec.qos": {
+        rules: [
+          {
+            rule: "self.durability != 'TransientLocal' || has(self.historyDepth)",
+            message: "must be given with durability TransientLocal: all samples of all times cannot be kept",
+            fieldPath: ".historyDepth",
+            reason: "FieldValueRequired",
+          },
+        ],
+      },
+      "spec.interfaces[]": INTERFACE,
+      "spec.peers[]": {
+        keywords: { maxLength: 15 },
+        rules: [
+          {
+            rule: "isIP(self) && ip(self).family() == 4",
+            message: "must be an IPv4 address, for example 192.0.2.1",
+          },
+        ],
+      },
+      ...conditionsAt("status.conditions"),
+      "status.instances": { keywords: { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"] } },
     },
   },
 };

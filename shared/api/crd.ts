@@ -22,6 +22,7 @@ export const CRD_KINDS = [
   "FlowRoute",
   "HealthCheck",
   "DiscoveryDomain",
+  "Topic",
 ] as const satisfies CrdKind[];
 
 /** The structural schema of one of our kinds. */

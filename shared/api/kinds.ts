@@ -1,12 +1,20 @@
 import type { z } from "zod";
 import { addressPoolSchema } from "./address-pool.ts";
 import { bgpPeerSchema } from "./bgp-peer.ts";
-import { endpointSliceSchema, namespaceSchema, podSchema, secretSchema, serviceSchema } from "./core.ts";
+import {
+  configMapSchema,
+  endpointSliceSchema,
+  namespaceSchema,
+  podSchema,
+  secretSchema,
+  serviceSchema,
+} from "./core.ts";
 import { discoveryDomainSchema } from "./discovery-domain.ts";
 import { gatewayClassSchema, gatewaySchema } from "./gateway.ts";
 import { gatewayParametersSchema } from "./gateway-parameters.ts";
 import { healthCheckSchema } from "./health-check.ts";
 import { flowRouteSchema, referenceGrantSchema, tcpRouteSchema, udpRouteSchema } from "./routes.ts";
+import { topicSchema } from "./topic.ts";
 import {
   clusterRoleBindingSchema,
   deploymentSchema,
@@ -21,6 +29,7 @@ export const KINDS = {
   Service: { schema: serviceSchema, plural: "services", namespaced: true },
   EndpointSlice: { schema: endpointSliceSchema, plural: "endpointslices", namespaced: true },
   Pod: { schema: podSchema, plural: "pods", namespaced: true },
+  ConfigMap: { schema: configMapSchema, plural: "configmaps", namespaced: true },
   Secret: { schema: secretSchema, plural: "secrets", namespaced: true },
   GatewayClass: { schema: gatewayClassSchema, plural: "gatewayclasses", namespaced: false },
   Gateway: { schema: gatewaySchema, plural: "gateways", namespaced: true },
@@ -33,6 +42,7 @@ export const KINDS = {
   FlowRoute: { schema: flowRouteSchema, plural: "flowroutes", namespaced: true },
   HealthCheck: { schema: healthCheckSchema, plural: "healthchecks", namespaced: true },
   DiscoveryDomain: { schema: discoveryDomainSchema, plural: "discoverydomains", namespaced: true },
+  Topic: { schema: topicSchema, plural: "topics", namespaced: true },
   Deployment: { schema: deploymentSchema, plural: "deployments", namespaced: true },
   PodDisruptionBudget: { schema: disruptionBudgetSchema, plural: "poddisruptionbudgets", namespaced: true },
   ServiceAccount: { schema: serviceAccountSchema, plural: "serviceaccounts", namespaced: true },

@@ -33,7 +33,7 @@ export interface RunningProcess extends Endpoints {
  * or SIGINT ends it at once.
  */
 export async function runProcess(
-  name: "controller" | "proxy" | "frontend" | "node" | "discovery",
+  name: "controller" | "proxy" | "frontend" | "node" | "discovery" | "topics",
   options: ProcessOptions,
   start: (context: ProcessContext) => Promise<RunningProcess>,
 ): Promise<void> {

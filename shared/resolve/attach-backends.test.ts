@@ -182,3 +182,96 @@ describe("FlowRoute", () => {
     expect(onlyReport(sctp).ResolvedRefs).toBe("False UnsupportedProtocol");
   });
 });
+
+describe("Topics as backends", () => {
+  const gw = gateway({ listeners: [tcp("a", 7500), { name: "u", protocol: "UDP", port: 53 }] });
+  const ref = { group: "causeway.dev", kind: "Topic", name: "readings" };
+  const topic = (namespace = "infra", port = 7500): Manifest => ({
+    kind: "Topic",
+    metadata: { name: "readings", namespace },
+    spec: { topic: "Reading", type: "T", types: { file: "/t.xml" }, service: { name: "topics", port } },
+  });
+  const topics = (namespace = "infra"): Manifest =>
+    service("topics", namespace, [
+      { name: "lines", port: 7500 },
+      { name: "u", port: 7501, protocol: "UDP" },
+    ]);
+  const grant = (to: object): Manifest => ({
+    kind: "ReferenceGrant",
+    metadata: { name: "g", namespace: "plant" },
+    spec: { from: [{ group: "gateway.networking.k8s.io", kind: "TCPRoute", namespace: "infra" }], to: [to] },
+  });
+  const attached = (backendRef: object, ...objects: Manifest[]) =>
+    attachAll(gw, ...objects, route("TCPRoute", "r", [{ name: "gw", sectionName: "a" }], [backendRef]));
+  const said = (result: ReturnType<typeof attached>): string =>
+    result.routes[0]?.conditions.find(({ type }) => type === "ResolvedRefs")?.message ?? "";
+
+  test("leads to the Service that serves it, with the reference's weight", () => {
+    const result = attached({ ...ref, weight: 3 }, topic(), topics());
+    expect(onlyReport(result)).toEqual(ACCEPTED);
+    const [backend] = result.gateways[0]?.routes[0]?.backends ?? [];
+    expect(backend).toMatchObject({ service: { metadata: { name: "topics" } }, port: { port: 7500 }, weight: 3 });
+    expect(onlyReport(attached({ ...ref, port: 7500 }, topic(), topics()))).toEqual(ACCEPTED);
+  });
+
+  test.each<[string, object, Manifest[], string, string]>([
+    ["no such Topic", ref, [topics()], "BackendNotFound", "Topic infra/readings does not exist"],
+    [
+      "another port",
+      { ...ref, port: 80 },
+      [topic(), topics()],
+      "BackendNotFound",
+      "has port 7500 (spec.service.port), not 80",
+    ],
+    [
+      "no such Service",
+      ref,
+      [topic()],
+      "BackendNotFound",
+      "spec.service.name of Topic infra/readings: Service infra/topics does not",
+    ],
+    [
+      "no such port",
+      ref,
+      [topic("infra", 1), topics()],
+      "BackendNotFound",
+      "spec.service of Topic infra/readings: Service infra/topics has no port 1",
+    ],
+    [
+      "a port of UDP",
+      ref,
+      [topic("infra", 7501), topics()],
+      "UnsupportedProtocol",
+      "spec.service of Topic infra/readings: port 7501",
+    ],
+    [
+      "another group",
+      { ...ref, group: "" },
+      [topic(), topics()],
+      "InvalidKind",
+      "Topic (group core) readings cannot be a backend",
+    ],
+  ])("%s: the field that is wrong is named", (_, backendRef, objects, reason, message) => {
+    const result = attached(backendRef, ...objects);
+    expect(onlyReport(result)).toEqual({ ...ACCEPTED, ResolvedRefs: `False ${reason}` });
+    expect(said(result)).toContain(message);
+    expect(result.gateways[0]?.routes[0]?.invalidWeight).toBe(1);
+  });
+
+  test("is no backend of a UDPRoute", () => {
+    const udp = route("UDPRoute", "r", [{ name: "gw", sectionName: "u" }], [ref]);
+    const result = attachAll(gw, topic(), topics(), udp);
+    expect(onlyReport(result)).toEqual({ ...ACCEPTED, ResolvedRefs: "False UnsupportedProtocol" });
+  });
+
+  test("of another namespace needs a grant for the Topic; one for its Service is none", () => {
+    const elsewhere = { ...ref, namespace: "plant" };
+    const objects = [topic("plant"), topics("plant")];
+    const refused = { ...ACCEPTED, ResolvedRefs: "False RefNotPermitted" };
+    expect(onlyReport(attached(elsewhere, ...objects))).toEqual(refused);
+    expect(onlyReport(attached(elsewhere, ...objects, grant({ group: "", kind: "Service" })))).toEqual(refused);
+    expect(onlyReport(attached(elsewhere, ...objects, grant({ group: "causeway.dev", kind: "Topic" })))).toEqual(
+      ACCEPTED,
+    );
+  });
+});

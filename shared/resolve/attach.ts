@@ -23,6 +23,7 @@ export const ATTACH_KINDS = [
   "FlowRoute",
   "ReferenceGrant",
   "Service",
+  "Topic",
 ] as const satisfies readonly Kind[];
 
 /**

@@ -36,15 +36,27 @@ function protocolsOf(route: Route): readonly Protocol[] {
   }
 }
 
-/** Whether a grant in the Service's namespace lets routes of this kind and namespace refer to it. */
-function permits(grant: ReferenceGrant, route: Route, namespace: string, name: string): boolean {
+/** What a backendRef may name: a Service, or a Topic, which leads to one. */
+interface BackendKind {
+  readonly kind: "Service" | "Topic";
+  readonly group: string;
+}
+
+/** Whether a grant in the backend's namespace lets routes of this kind and namespace refer to it. */
+function permits(
+  grant: ReferenceGrant,
+  route: Route,
+  { kind, group }: BackendKind,
+  namespace: string,
+  name: string,
+): boolean {
   return (
     grant.metadata.namespace === namespace &&
     grant.spec.from.some(
       (from) =>
         from.group === routeGroup(route) && from.kind === route.kind && from.namespace === route.metadata.namespace,
     ) &&
-    grant.spec.to.some((to) => to.group === "" && to.kind === "Service" && (to.name === undefined || to.name === name))
+    grant.spec.to.some((to) => to.group === group && to.kind === kind && (to.name === undefined || to.name === name))
   );
 }
 
@@ -57,28 +69,37 @@ type Resolution =
   | { readonly backends: readonly AttachedBackend[] }
   | { readonly reason: BackendProblemReason; readonly message: string };
 
+function backendKind({ group, kind }: BackendRef): BackendKind | undefined {
+  if (group === "" && kind === "Service") return { kind, group };
+  if (group === API_GROUP && kind === "Topic") return { kind, group };
+  return undefined;
+}
+
 function resolve(view: ObjectView, route: Route, ref: BackendRef): Resolution {
-  if (ref.group !== "" || ref.kind !== "Service") {
+  const wanted = backendKind(ref);
+  if (wanted === undefined) {
     const group = ref.group === "" ? "core" : ref.group;
     return {
       reason: "InvalidKind",
-      message: `${ref.kind} (group ${group}) ${ref.name} cannot be a backend; refer to a Service`,
+      message: `${ref.kind} (group ${group}) ${ref.name} cannot be a backend; refer to a Service, or to a Topic of group ${API_GROUP}`,
     };
   }
+  const { kind } = wanted;
   const namespace = ref.namespace ?? route.metadata.namespace;
-  const where = describeRef({ kind: "Service", namespace, name: ref.name });
-  // The grant comes first: without it a route must not learn whether the Service exists.
+  const where = describeRef({ kind, namespace, name: ref.name });
+  // The grant comes first: without it a route must not learn whether the backend exists.
   if (
     namespace !== route.metadata.namespace &&
-    !view.list("ReferenceGrant").some((grant) => permits(grant, route, namespace, ref.name))
+    !view.list("ReferenceGrant").some((grant) => permits(grant, route, wanted, namespace, ref.name))
   ) {
     return {
       reason: "RefNotPermitted",
       message:
         `${where} is in another namespace and no ReferenceGrant there allows it; create one in namespace ${namespace} ` +
-        `from ${route.kind} in namespace ${route.metadata.namespace} to Service`,
+        `from ${route.kind} in namespace ${route.metadata.namespace} to ${kind}`,
     };
   }
+  if (kind === "Topic") return resolveTopic(view, route, ref, namespace);
   const service = view.get("Service", namespace, ref.name);
   if (service === undefined) return { reason: "BackendNotFound", message: `${where} does not exist` };
   if (service.spec.type === "ExternalName") {
@@ -88,19 +109,52 @@ function resolve(view: ObjectView, route: Route, ref: BackendRef): Resolution {
   if (ref.port === undefined) {
     return { reason: "BackendNotFound", message: `the reference to ${where} names no port; ${portsText(service)}` };
   }
-  const sameNumber = service.spec.ports.filter(({ port }) => port === ref.port);
+  return resolvePort(service, ref.port, protocolsOf(route), ref.weight);
+}
+
+/** @param port of the Service, that packets of one of the protocols are for. */
+function resolvePort(service: Service, port: number, wanted: readonly Protocol[], weight: number): Resolution {
+  const { namespace, name } = service.metadata;
+  const where = describeRef({ kind: "Service", namespace, name });
+  const sameNumber = service.spec.ports.filter((one) => one.port === port);
   if (sameNumber.length === 0) {
-    return { reason: "BackendNotFound", message: `${where} has no port ${ref.port}; ${portsText(service)}` };
+    return { reason: "BackendNotFound", message: `${where} has no port ${port}; ${portsText(service)}` };
   }
-  const wanted = protocolsOf(route);
   const usable = sameNumber.filter(({ protocol }) => wanted.includes(protocol));
   if (usable.length === 0) {
     return {
       reason: "UnsupportedProtocol",
-      message: `port ${ref.port} of ${where} is not ${wanted.join(" or ")}; ${portsText(service)}`,
+      message: `port ${port} of ${where} is not ${wanted.join(" or ")}; ${portsText(service)}`,
     };
   }
-  return { backends: usable.map((port) => ({ service, port, weight: ref.weight })) };
+  return { backends: usable.map((one) => ({ service, port: one, weight })) };
+}
+
+/**
+ * A Topic is served by the pods of a Service of its own namespace, so that needs no grant: flows go to that Service's
+ * targets, ready or draining like any others.
+ */
+function resolveTopic(view: ObjectView, route: Route, ref: BackendRef, namespace: string): Resolution {
+  const where = describeRef({ kind: "Topic", namespace, name: ref.name });
+  const topic = view.get("Topic", namespace, ref.name);
+  if (topic === undefined) return { reason: "BackendNotFound", message: `${where} does not exist` };
+  const { name, port } = topic.spec.service;
+  if (ref.port !== undefined && ref.port !== port) {
+    return {
+      reason: "BackendNotFound",
+      message: `${where} has port ${port} (spec.service.port), not ${ref.port}; leave the reference's port out`,
+    };
+  }
+  if (!protocolsOf(route).includes("TCP")) {
+    return { reason: "UnsupportedProtocol", message: `${where} is served over TCP; refer to it from a TCPRoute` };
+  }
+  const service = view.get("Service", namespace, name);
+  if (service === undefined) {
+    const missing = describeRef({ kind: "Service", namespace, name });
+    return { reason: "BackendNotFound", message: `spec.service.name of ${where}: ${missing} does not exist` };
+  }
+  const resolved = resolvePort(service, port, ["TCP"], ref.weight);
+  return "backends" in resolved ? resolved : { ...resolved, message: `spec.service of ${where}: ${resolved.message}` };
 }
 
 /** A forgotten annotation is told here: it is no fault. */

@@ -13,6 +13,7 @@ const VERSIONS: Partial<Record<Kind, string>> = {
   Namespace: "v1",
   Service: "v1",
   Pod: "v1",
+  ConfigMap: "v1",
   EndpointSlice: "discovery.k8s.io/v1",
   GatewayClass: "gateway.networking.k8s.io/v1",
   Gateway: "gateway.networking.k8s.io/v1",

@@ -1,7 +1,8 @@
 import { FLOW_PROTOCOL } from "../api/gateway.ts";
 import { type AnyObject, describeRef, isKind, KINDS, type Kind, type ObjectRef } from "../api/kinds.ts";
-import { CONTROLLER_NAME } from "../api/names.ts";
+import { API_GROUP, CONTROLLER_NAME } from "../api/names.ts";
 import type { Route } from "../api/routes.ts";
+import type { Topic } from "../api/topic.ts";
 import { nearest } from "./nearest.ts";
 import { type ObjectIndex, refOf } from "./object-index.ts";
 
@@ -75,6 +76,9 @@ class ReferenceCheck {
           this.#add(object, [...path, "sectionName"], message, fix);
         });
         return;
+      case "Topic":
+        this.#topic(object);
+        return;
       case "TCPRoute":
       case "UDPRoute":
         this.#parents(object);
@@ -88,6 +92,28 @@ class ReferenceCheck {
         return;
       default:
     }
+  }
+
+  #topic(topic: Topic): void {
+    const { service, types } = topic.spec;
+    const { namespace } = topic.metadata;
+    if (this.#resolve(topic, ["spec", "service", "name"], "Service", namespace, service.name)) {
+      const ports = this.#objects.get("Service", namespace, service.name)?.spec.ports ?? [];
+      if (ports.length > 0 && !ports.some(({ port, protocol }) => port === service.port && protocol === "TCP")) {
+        const has = ports.map(({ port, protocol }) => `${port}/${protocol}`).join(", ");
+        const message = `Service ${namespace}/${service.name} has no TCP port ${service.port}`;
+        this.#add(topic, ["spec", "service", "port"], message, `it has ${has}`);
+      }
+    }
+    if (types.configMap === undefined) return;
+    const { name, key } = types.configMap;
+    const path = ["spec", "types", "configMap"];
+    if (!this.#resolve(topic, [...path, "name"], "ConfigMap", namespace, name)) return;
+    const data = this.#objects.get("ConfigMap", namespace, name)?.data;
+    if (data === undefined || Object.hasOwn(data, key)) return;
+    const keys = Object.keys(data);
+    const message = `ConfigMap ${namespace}/${name} has no key ${JSON.stringify(key)}`;
+    this.#add(topic, [...path, "key"], message, keys.length === 0 ? undefined : `it has ${keys.join(", ")}`);
   }
 
   #parents(route: Route): void {
@@ -119,11 +145,20 @@ class ReferenceCheck {
   #backends(
     route: Route,
     path: readonly PropertyKey[],
-    backends: readonly { kind: string; namespace?: string | undefined; name: string; port?: number | undefined }[],
+    backends: readonly {
+      group: string;
+      kind: string;
+      namespace?: string | undefined;
+      name: string;
+      port?: number | undefined;
+    }[],
   ): void {
     backends.forEach((backend, index) => {
-      if (backend.kind !== "Service") return;
       const namespace = backend.namespace ?? route.metadata.namespace;
+      if (backend.kind === "Topic" && backend.group === API_GROUP) {
+        this.#resolve(route, [...path, index, "name"], "Topic", namespace, backend.name);
+      }
+      if (backend.kind !== "Service") return;
       if (!this.#resolve(route, [...path, index, "name"], "Service", namespace, backend.name)) return;
       const ports = this.#objects.get("Service", namespace, backend.name)?.spec.ports.map(({ port }) => port) ?? [];
       if (backend.port === undefined || ports.length === 0 || ports.includes(backend.port)) return;

@@ -67,7 +67,7 @@ test("a cluster-scoped object has no namespace", () => {
 test("other programs' objects are listed and left alone", () => {
   const text = [
     doc("apps/v1", "Deployment"),
-    doc("v1", "ConfigMap"),
+    doc("v1", "PersistentVolumeClaim"),
     doc("gateway.networking.k8s.io/v1", "TLSRoute"),
     doc("networking.istio.io/v1", "Gateway"),
     doc("v1", "Node"),

@@ -202,7 +202,7 @@ describe("fields of our own kinds", () => {
 });
 
 it("every name in our group is described: versions, annotations, conditions, types", () => {
-  const sources = globSync("{shared,controller,frontend,proxy,node,discovery}/**/*.ts", { cwd: ROOT });
+  const sources = globSync("{shared,controller,frontend,proxy,node,discovery,topics}/**/*.ts", { cwd: ROOT });
   const own = sources
     .filter((path) => !/\.(test|fixture)\.ts$/.test(path))
     .map(read)
@@ -214,7 +214,7 @@ it("every name in our group is described: versions, annotations, conditions, typ
 });
 
 it("every metric is described, and no other", () => {
-  const sources = globSync("{controller,frontend,proxy,node,discovery}/metrics.ts", { cwd: ROOT });
+  const sources = globSync("{controller,frontend,proxy,node,discovery,topics}/metrics.ts", { cwd: ROOT });
   const namesIn = (text: string): string[] => [...new Set(text.match(/causeway_[a-z_]+/g))].sort();
   const exported = namesIn(sources.map(read).join("\n"));
   expect(sources.length).toBeGreaterThanOrEqual(2);

@@ -8,7 +8,7 @@ import { expect, it } from "vitest";
  */
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const PROCESSES = ["controller", "frontend", "proxy", "node", "discovery"];
+const PROCESSES = ["controller", "frontend", "proxy", "node", "discovery", "topics"];
 const ROOMS = [...PROCESSES, "lab", "cli", "shared"];
 const PACKAGES = globSync("packages/*", { cwd: ROOT }).map((path) => path.slice("packages/".length));
 
