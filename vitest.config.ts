@@ -15,7 +15,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: [
-            "{cli,controller,discovery,frontend,lab,node,proxy,shared,scripts}/**/*.test.ts",
+            "{cli,controller,discovery,frontend,lab,node,proxy,shared,scripts,topics}/**/*.test.ts",
             "packages/*/src/**/*.test.ts",
           ],
           // No module holds state, so files can share them: loading them anew took more than the tests.

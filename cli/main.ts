@@ -120,6 +120,20 @@ function program(): Command {
     });
   registerRelayQuestions(discovery);
 
+  processCommand(causeway, "topics", "serve DDS topics to TCP clients, as lines of JSON")
+    .requiredOption("--pod <namespace/name>", "the Pod that this runs in", namespacedName)
+    .option("--drain-ms <ms>", "on shutdown, how long clients are still served", milliseconds, 2_000)
+    .addOption(
+      new Option(
+        "--connext <folder>",
+        "where RTI Connext was installed (npm install --prefix <folder> rticonnextdds-connector)",
+      ).env("CONNEXT_FOLDER"),
+    )
+    .action(async (options) => {
+      const { main } = await import("../topics/main.ts");
+      await main(options);
+    });
+
   registerValidateCommand(causeway);
   registerExplainCommand(causeway);
   registerLabCommands(causeway);

@@ -5,7 +5,7 @@ import type { Attachment, ResolvedNode, ResolvedTopology } from "./resolve-topol
 
 const NETWORKS_ANNOTATION = "k8s.v1.cni.cncf.io/networks";
 
-/** A node that stands for a Pod: a target, a relay or a gateway instance. */
+/** A node that stands for a Pod: a target, a relay, a server of Topics or a gateway instance. */
 export interface LabPod {
   readonly namespace: string;
   readonly name: string;
@@ -14,7 +14,7 @@ export interface LabPod {
 }
 
 function podNamespace({ spec }: ResolvedNode): string | undefined {
-  if (spec.role === "target" || spec.role === "relay") return spec.namespace;
+  if (spec.role === "target" || spec.role === "relay" || spec.role === "topics") return spec.namespace;
   return spec.role === "gateway" ? spec.gateway.split("/")[0] : undefined;
 }
 

@@ -110,6 +110,13 @@ const nodeSchema = z.discriminatedUnion("role", [
     ...common,
   }),
   z.strictObject({
+    role: z.literal("topics").describe("serves the Topics of the Services that select its Pod: runs `causeway topics`"),
+    namespace: name.default("default").describe("namespace of its Pod"),
+    labels,
+    sysctls,
+    ...common,
+  }),
+  z.strictObject({
     role: z.literal("host").describe("forwards between its networks and runs nothing else"),
     sysctls,
     ...common,

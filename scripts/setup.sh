@@ -64,7 +64,7 @@ fi
 
 # Where sources are newer than the compiled code, it is made anew: see scripts/warm-compile-cache.ts.
 cache=node_modules/.cache/compile
-if [ ! -d "$cache" ] || [ -n "$(find controller proxy frontend node shared lab packages/*/src -name '*.ts' -newer "$cache/.warm" 2>/dev/null | head -n 1)" ] || [ ! -e "$cache/.warm" ]; then
+if [ ! -d "$cache" ] || [ -n "$(find controller proxy frontend node discovery topics shared lab packages/*/src -name '*.ts' -newer "$cache/.warm" 2>/dev/null | head -n 1)" ] || [ ! -e "$cache/.warm" ]; then
   mkdir -p "$cache"
   for node in node_modules/node-linux-*/bin/node; do
     [ -x "$node" ] && NODE_COMPILE_CACHE="$PWD/$cache" "$node" --max-semi-space-size=1 scripts/warm-compile-cache.ts

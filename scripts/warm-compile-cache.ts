@@ -12,6 +12,7 @@ await Promise.all([
   import("../node/cri/container-runtime.ts"),
   import("../node/cri/runtime-namespaces.ts"),
   import("../discovery/main.ts"),
+  import("../topics/main.ts"),
   import("../lab/echo/main.ts"),
   import("../lab/cli.ts"),
   import("../packages/gobgp-client/src/dialect-3.ts"),

@@ -87,6 +87,11 @@ function nodePlans(context: ProcessContext, node: ResolvedNode): Plan[] {
         ),
         ...extra,
       ];
+    case "topics":
+      return [
+        own("topics", "--pod", `${node.spec.namespace}/${node.name}`, ...objectFlags(context, node.name, "topics")),
+        ...extra,
+      ];
     case "target": {
       const { echo } = node.spec;
       if (echo === undefined) return extra;

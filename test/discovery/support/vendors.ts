@@ -22,6 +22,8 @@ export interface ParticipantOptions {
   readonly role?: "pub" | "sub" | "none";
   /** Whose samples are to be told apart: instance of a publisher, 1 to 9. */
   readonly id?: number;
+  /** A subscriber that asks for no durability, deadline or liveliness. */
+  readonly plain?: boolean;
   readonly domainId?: number;
   /** Of Cyclone only. */
   readonly tag?: string;
@@ -64,6 +66,7 @@ export function participant(
   const about = [String(domainId), role, options.numbered === undefined ? "60" : "180", "16", "16"];
   const environment = {
     ID: String(options.id ?? 1),
+    ...(options.plain === true ? { PLAIN: "1" } : {}),
     ...(options.numbered === undefined ? {} : { NUMBERED: String(options.numbered) }),
   };
   if (vendor === "cyclone") {

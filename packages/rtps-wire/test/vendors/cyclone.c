@@ -4,7 +4,7 @@
  * The rest of its settings come from CYCLONEDDS_URI. It leaves in order when its time is over. With WATCH in the
  * environment it prints a line for each change that it sees: found or lost PREFIX, writer or reader PREFIX TOPIC, matched
  * NUMBER, sample when the first one comes, and sample of ID when the first one of a publisher comes. Samples are of
- * instance ID, or 1.
+ * instance ID, or 1. With PLAIN in the environment it asks for no durability, deadline or liveliness of its peer.
  * With BEST_EFFORT in the environment the endpoint is not reliable, with PARTITION it is in that one, and with
  * ENDPOINT_SECONDS it is deleted after that time while the participant stays. With NUMBERED it keeps nothing for readers that
  * come late, writes instance NUMBERED with a number in its octets, and prints each sample that comes: sample INSTANCE NUMBER.
@@ -69,9 +69,12 @@ int main(int argc, char **argv)
   dds_qset_reliability(endpoint, kind, DDS_MSECS(250));
   const double endpoint_seconds = getenv("ENDPOINT_SECONDS") ? atof(getenv("ENDPOINT_SECONDS")) : seconds;
   const char *numbered = getenv("NUMBERED");
-  dds_qset_durability(endpoint, numbered ? DDS_DURABILITY_VOLATILE : DDS_DURABILITY_TRANSIENT_LOCAL);
-  dds_qset_deadline(endpoint, DDS_SECS(2));
-  dds_qset_liveliness(endpoint, DDS_LIVELINESS_MANUAL_BY_TOPIC, DDS_SECS(5));
+  const bool plain = getenv("PLAIN") != NULL;
+  dds_qset_durability(endpoint, numbered || plain ? DDS_DURABILITY_VOLATILE : DDS_DURABILITY_TRANSIENT_LOCAL);
+  if (!plain) {
+    dds_qset_deadline(endpoint, DDS_SECS(2));
+    dds_qset_liveliness(endpoint, DDS_LIVELINESS_MANUAL_BY_TOPIC, DDS_SECS(5));
+  }
   dds_qset_ownership(endpoint, DDS_OWNERSHIP_EXCLUSIVE);
   if (user_data > 0) dds_qset_userdata(endpoint, blob, user_data);
 

@@ -3,7 +3,8 @@
  * fast DOMAIN pub|sub|none SECONDS USER_DATA_OCTETS SAMPLE_OCTETS MAX_DATAGRAM [secure FOLDER | v6 | peer ADDRESS | peer6 ADDRESS]
  * A MAX_DATAGRAM of 0 leaves Fast DDS's own. It leaves in order when its time is over. It prints a line for each change
  * that it sees: found or lost PREFIX, writer or reader PREFIX TOPIC, matched NUMBER, sample when the first one comes,
- * and sample of ID when the first one of a publisher comes. Samples are of instance ID, or 1. With a peer it announces itself to that address alone, at the domain's port.
+ * and sample of ID when the first one of a publisher comes. With PLAIN in the
+ * environment a reader asks for no durability, deadline or liveliness of its peer. Samples are of instance ID, or 1. With a peer it announces itself to that address alone, at the domain's port.
  * With BEST_EFFORT in the environment the endpoint is not reliable, with PARTITION it is in that one, and with
  * ENDPOINT_SECONDS a writer is deleted after that time while the participant stays. With NUMBERED it keeps nothing for readers
  * that come late, writes instance NUMBERED with a number in its octets, and prints each sample that comes: sample INSTANCE NUMBER.
@@ -211,10 +212,12 @@ int main(int argc, char **argv) {
     group.partition().push_back(partition);
     DataReaderQos endpoint;
     endpoint.reliability().kind = reliability;
-    endpoint.durability().kind = durability;
-    endpoint.deadline().period = {2, 0};
-    endpoint.liveliness().kind = MANUAL_BY_TOPIC_LIVELINESS_QOS;
-    endpoint.liveliness().lease_duration = {5, 0};
+    if (getenv("PLAIN") == nullptr) {
+      endpoint.durability().kind = durability;
+      endpoint.deadline().period = {2, 0};
+      endpoint.liveliness().kind = MANUAL_BY_TOPIC_LIVELINESS_QOS;
+      endpoint.liveliness().lease_duration = {5, 0};
+    }
     endpoint.ownership().kind = EXCLUSIVE_OWNERSHIP_QOS;
     endpoint.user_data().setValue(blob);
     if (participant->create_subscriber(group)->create_datareader(topic, endpoint) == nullptr) return 1;
