@@ -206,6 +206,7 @@ describe.skipIf(!HAS_GATEWAY_API)(`processes of the image${WITHOUT_GATEWAY_API}`
     ["proxy", ["NET_ADMIN", "NET_RAW"], INSTANCE],
     ["frontend", ["NET_ADMIN", "NET_BIND_SERVICE", "SYS_NICE"], INSTANCE],
     ["discovery", [], ["--pod", "default/relay"]],
+    ["topics", [], ["--pod", "default/topics"]],
   ])("%s starts with %j, and compiles nothing", async (process, capabilities, args) => {
     const socket = start({ process, args, capabilities, env: TRACED });
     const alive = async (): Promise<void> => {

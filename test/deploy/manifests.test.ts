@@ -18,6 +18,7 @@ const INSTALLATIONS = [
   "overlays/edge",
   "overlays/prometheus",
   "overlays/discovery",
+  "overlays/topics",
 ];
 const HAS_KUBECTL = spawnSync("kubectl", ["version", "--client"]).status === 0;
 const WITHOUT_KUBECTL = HAS_KUBECTL ? "" : " (skipped: no kubectl)";

@@ -22,6 +22,7 @@ const OBJECTS = fileURLToPath(new URL("rbac/objects.yaml", import.meta.url));
 const INSTANCES = fileURLToPath(new URL("../../controller/instances/goldens/instances.yaml", import.meta.url));
 const API = "169.254.78.1";
 const { resources } = resolve(join(DEPLOY, "overlays/discovery"));
+const topics = resolve(join(DEPLOY, "overlays/topics")).resources;
 
 /** What a binding may name, and whose deletion an owner reference may hold up: rights that are no requests. */
 const BIND = "bind clusterroles.rbac.authorization.k8s.io";
@@ -34,6 +35,7 @@ const ACCOUNTS = {
   gateway: { namespaced: grantsOf(resources, "ClusterRole", "causeway-gateway"), cluster: "causeway-gateway-cluster" },
   node: { namespaced: [], cluster: "causeway-node" },
   discovery: { namespaced: [], cluster: "causeway-discovery" },
+  topics: { namespaced: grantsOf(topics, "ClusterRole", "causeway-topics"), cluster: undefined },
 };
 type Account = keyof typeof ACCOUNTS;
 
@@ -66,7 +68,7 @@ describe.skipIf(!HAS_GATEWAY_API || IS_REAL)(`what is granted and what is asked 
 
   function granted(account: Account): readonly string[] {
     const { namespaced, cluster: name } = ACCOUNTS[account];
-    const all = new Set([...namespaced, ...grantsOf(resources, "ClusterRole", name)]);
+    const all = new Set([...namespaced, ...(name === undefined ? [] : grantsOf(resources, "ClusterRole", name))]);
     return [...all].filter((grant) => !NO_REQUESTS.includes(grant)).sort();
   }
 
@@ -86,6 +88,8 @@ describe.skipIf(!HAS_GATEWAY_API || IS_REAL)(`what is granted and what is asked 
     const killed = { name: "relay-killed", namespace: "default", state: "Listening", participants: 0 };
     const robots = { apiVersion: "causeway.dev/v1alpha1", kind: "DiscoveryDomain", metadata: { name: "robots" } };
     await cluster.patch(robots, { status: { instances: [killed] } }, "status");
+    const readings = { apiVersion: "causeway.dev/v1alpha1", kind: "Topic", metadata: { name: "readings" } };
+    await cluster.patch(readings, { status: { instances: [{ name: "topics-killed", state: "Serving" }] } }, "status");
     await ready(targetPod("echo-1", "10.1.0.1"));
     await cluster.apply({
       apiVersion: "v1",
@@ -100,21 +104,23 @@ describe.skipIf(!HAS_GATEWAY_API || IS_REAL)(`what is granted and what is asked 
     start("frontend", "gateway", "g", ...instance);
     start("node", "node", undefined, "--node-name", "worker", "--cri", runtime.socket);
     start("discovery", "discovery", "g", "--pod", "default/gateway-a");
+    // There is no library in that folder: it serves nothing, and asks for all the same.
+    start("topics", "topics", "g", "--pod", "default/echo-1", "--connext", folder, "--log-level", "silent");
     // The Service is one of ours until there were targets to ask; then its slices go.
     const asked = (): readonly string[] => used("gateway");
     const last = "patch healthchecks/status.causeway.dev";
-    await vi.waitFor(() => expect(asked()).toContain(last), { timeout: 30_000, interval: 100 });
+    await vi.waitFor(() => expect(asked()).toContain(last), { timeout: 90_000, interval: 100 });
     const service = { apiVersion: "v1", kind: "Service", metadata: { name: "echo" } };
     await cluster.patch(service, { metadata: { annotations: { "k8s.v1.cni.cncf.io/service-network": null } } });
     const made = ["deployments.apps", "rolebindings.rbac.authorization.k8s.io"].map((resource) => `patch ${resource}`);
     const gone = "delete endpointslices.discovery.k8s.io";
     await vi.waitFor(() => expect(used("controller")).toEqual(expect.arrayContaining([...made, gone])), {
-      timeout: 30_000,
+      timeout: 90_000,
       interval: 100,
     });
     // It takes its instances along when it becomes another controller's.
     await cluster.patch(GATEWAY, { spec: { gatewayClassName: "other" } });
-  });
+  }, 240_000);
   afterAll(async () => {
     for (const child of children) {
       if (child.exitCode !== null || child.signalCode !== null) continue;
@@ -128,7 +134,7 @@ describe.skipIf(!HAS_GATEWAY_API || IS_REAL)(`what is granted and what is asked 
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test.each<Account>(["controller", "gateway", "node", "discovery"])("%s: the same", async (account) => {
+  test.each<Account>(["controller", "gateway", "node", "discovery", "topics"])("%s: the same", async (account) => {
     await vi.waitFor(() => expect(granted(account)).toEqual(used(account)), { timeout: 60_000, interval: 100 });
   });
 
@@ -141,8 +147,9 @@ describe.skipIf(!HAS_GATEWAY_API || IS_REAL)(`what is granted and what is asked 
   });
 
   test("what is granted in one namespace is asked for nowhere else", () => {
-    for (const account of ["controller", "gateway"] as const) {
-      const everywhere = new Set(grantsOf(resources, "ClusterRole", ACCOUNTS[account].cluster));
+    for (const account of ["controller", "gateway", "topics"] as const) {
+      const { cluster: name } = ACCOUNTS[account];
+      const everywhere = new Set(name === undefined ? [] : grantsOf(resources, "ClusterRole", name));
       const elsewhere = cluster.double.access
         .uses()
         .filter((use) => use.user === account && use.namespace !== "default" && !everywhere.has(usedBy(use)));
