@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { UnixHttpError, unixRequest } from "../../lab/unix-http.ts";
-import { compileVendorPrograms, VendorProgram } from "../../packages/rtps-wire/test/vendor-program.ts";
+import { VendorProgram, vendorPrograms } from "../../packages/rtps-wire/test/vendor-program.ts";
 import { DdsPerf, packetsSent } from "./cyclone-fleet.ts";
 import { FanOutBed, sh, until } from "./fan-out-bed.ts";
 
@@ -110,7 +110,7 @@ it("12 subscribers on another network get all, and cost the publisher a packet f
 });
 
 it("a network without a reader of the topic gets nothing", async () => {
-  const { cyclone } = compileVendorPrograms(folder);
+  const { cyclone } = vendorPrograms();
   writeFileSync(join(manifests, "domain.yaml"), manifest("  domains: [1]\n  fanOut: {}\n"));
   await using _writer = new VendorProgram(bed.name("p11"), [cyclone, "1", "pub", "60", "0", "16"]);
   await using _reader = new VendorProgram(bed.name("p21"), [cyclone, "1", "sub", "60", "0", "16"]);

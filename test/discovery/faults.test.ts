@@ -1,9 +1,7 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { compileVendorPrograms, type VendorProgram } from "../../packages/rtps-wire/test/vendor-program.ts";
+import { type VendorProgram, vendorPrograms } from "../../packages/rtps-wire/test/vendor-program.ts";
 import { DdsNetwork, type DdsPod, eventually, type RelayProcess } from "./support/dds-network.ts";
 import { type ParticipantOptions, type Programs, participant, type Vendor } from "./support/vendors.ts";
 
@@ -12,15 +10,13 @@ import { type ParticipantOptions, type Programs, participant, type Vendor } from
  * announcements by multicast. Pods are deleted from the manifests, as the API would tell of it.
  */
 
-let folder = "";
 let programs: Programs = { cyclone: "", fast: "" };
 let network: DdsNetwork;
 let relays: readonly RelayProcess[];
 const pods = new Map<string, DdsPod>();
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "causeway-faults-"));
-  programs = compileVendorPrograms(folder);
+  programs = vendorPrograms();
   network = new DdsNetwork("df");
   for (const [name, subnet] of [
     ["a1", "a"],
@@ -37,7 +33,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await network.close();
-  rmSync(folder, { recursive: true, force: true });
 });
 
 function pod(name: string): DdsPod {

@@ -1,8 +1,5 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { compileVendorPrograms } from "../../packages/rtps-wire/test/vendor-program.ts";
+import { vendorPrograms } from "../../packages/rtps-wire/test/vendor-program.ts";
 import { eventually, type RelayProcess } from "./support/dds-network.ts";
 import { GroupsBed } from "./support/groups-bed.ts";
 import type { Vendor } from "./support/vendors.ts";
@@ -14,19 +11,16 @@ const PUBLISHERS = 6;
 const WITHOUT_STRANGERS = { allowedSources: ["10.71.1.0/24", "10.71.2.0/28", "10.71.2.21/32", "10.71.2.22/32"] };
 const vendorOf = (number: number): Vendor => (number % 2 === 0 ? "cyclone" : "fast");
 
-let folder = "";
 let bed: GroupsBed;
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "causeway-groups-"));
-  bed = new GroupsBed("di", compileVendorPrograms(folder));
+  bed = new GroupsBed("di", vendorPrograms());
   await bed.start({ isolation: "Enforce" }, WITHOUT_STRANGERS);
   for (const number of [1, 2]) await bed.addMember(`planner-${number}`, vendorOf(number), {});
   for (let number = 1; number <= PUBLISHERS; number++) bed.addPublisher(number, vendorOf(number));
 }, 120_000);
 afterAll(async () => {
   await bed.close();
-  rmSync(folder, { recursive: true, force: true });
 });
 
 /** Where each publisher's samples come from now on. */

@@ -1,8 +1,5 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { compileVendorPrograms } from "../../packages/rtps-wire/test/vendor-program.ts";
+import { vendorPrograms } from "../../packages/rtps-wire/test/vendor-program.ts";
 import { eventually } from "./support/dds-network.ts";
 import { GroupsBed, type Member } from "./support/groups-bed.ts";
 import type { Vendor } from "./support/vendors.ts";
@@ -12,19 +9,16 @@ import type { Vendor } from "./support/vendors.ts";
 const PUBLISHERS = 8;
 const vendorOf = (number: number): Vendor => (number % 2 === 0 ? "cyclone" : "fast");
 
-let folder = "";
 let bed: GroupsBed;
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "causeway-groups-"));
-  bed = new GroupsBed("dg", compileVendorPrograms(folder));
+  bed = new GroupsBed("dg", vendorPrograms());
   await bed.start(undefined);
   for (const number of [1, 2, 3]) await bed.addMember(`planner-${number}`, vendorOf(number));
   for (let number = 1; number <= PUBLISHERS; number++) bed.addPublisher(number, vendorOf(number));
 }, 120_000);
 afterAll(async () => {
   await bed.close();
-  rmSync(folder, { recursive: true, force: true });
 });
 
 /** Where each publisher's samples come, one place each. */

@@ -1,9 +1,8 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { compileVendorPrograms } from "../../packages/rtps-wire/test/vendor-program.ts";
+import { vendorPrograms } from "../../packages/rtps-wire/test/vendor-program.ts";
 import { DdsNetwork, eventually, type RelayProcess } from "./support/dds-network.ts";
 import { type Programs, participant } from "./support/vendors.ts";
 
@@ -11,21 +10,18 @@ import { type Programs, participant } from "./support/vendors.ts";
  * spec.listenAddresses: the relay is there for those who speak to such an address, and for nobody else.
  */
 
-let folder = "";
 let programs: Programs = { cyclone: "", fast: "" };
 let network: DdsNetwork;
 let relay: RelayProcess;
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "causeway-listen-"));
-  programs = compileVendorPrograms(folder);
+  programs = vendorPrograms();
   network = new DdsNetwork("dl");
   writeDomain(["10.71.1.1"]);
   relay = await network.addRelay("relay", 1);
 });
 afterAll(async () => {
   await network.close();
-  rmSync(folder, { recursive: true, force: true });
 });
 
 function writeDomain(listenAddresses: readonly string[], multicast = "Off"): void {

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type DiscoveryGraph, graphAnswerSchema } from "#shared/dds/graph.ts";
 import { unixRequest } from "../../lab/unix-http.ts";
-import { compileVendorPrograms, VendorProgram } from "../../packages/rtps-wire/test/vendor-program.ts";
+import { VendorProgram, vendorPrograms } from "../../packages/rtps-wire/test/vendor-program.ts";
 import { until } from "../support/system-lab.ts";
 
 /*
@@ -57,7 +57,7 @@ spec:
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "causeway-observer-"));
-  programs = compileVendorPrograms(folder);
+  programs = vendorPrograms();
   addPod("observed-a", 1);
   addPod("observed-b", 2);
   for (const family of ["ipv4/ip_forward", "ipv6/conf/all/forwarding"]) writeFileSync(`/proc/sys/net/${family}`, "1");

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { compileVendorPrograms, VENDORS_FOLDER } from "../../packages/rtps-wire/test/vendor-program.ts";
+import { VENDORS_FOLDER, vendorPrograms } from "../../packages/rtps-wire/test/vendor-program.ts";
 import { DdsNetwork, type DdsPod, eventually, type RelayProcess } from "./support/dds-network.ts";
 import {
   HAS_CONNEXT,
@@ -28,7 +28,7 @@ const subscribers = new Map<Vendor, DdsPod>();
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "causeway-vendors-"));
-  programs = compileVendorPrograms(folder);
+  programs = vendorPrograms();
   network = new DdsNetwork("dv");
   for (const vendor of VENDORS) {
     publishers.set(vendor, network.addPod(`pub-${vendor}`, "a"));

@@ -1,11 +1,9 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { afterEach, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { unixRequest } from "../../lab/unix-http.ts";
-import { compileVendorPrograms, type VendorProgram } from "../../packages/rtps-wire/test/vendor-program.ts";
+import { type VendorProgram, vendorPrograms } from "../../packages/rtps-wire/test/vendor-program.ts";
 import { type Programs, participant, type Vendor } from "../discovery/support/vendors.ts";
 import { CAUSEWAY, SystemLab, until } from "../support/system-lab.ts";
 
@@ -17,19 +15,16 @@ import { CAUSEWAY, SystemLab, until } from "../support/system-lab.ts";
 const VIP = "198.51.100.1";
 const RELAYS = ["relay-a", "relay-b"] as const;
 
-let folder = "";
 let programs: Programs = { cyclone: "", fast: "" };
 let lab: SystemLab | undefined;
 
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "causeway-vip-"));
-  programs = compileVendorPrograms(folder);
+  programs = vendorPrograms();
 });
 afterEach(async () => {
   await lab?.close();
   lab = undefined;
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const statusSchema = z.object({
   domains: z.array(

@@ -1,7 +1,4 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   buildEndpointData,
@@ -12,7 +9,7 @@ import {
   withDestination,
 } from "../src/index.ts";
 import { TestParticipant } from "./test-participant.ts";
-import { compileVendorPrograms, VendorProgram } from "./vendor-program.ts";
+import { VendorProgram, vendorPrograms } from "./vendor-program.ts";
 
 /*
  * Real participants of Cyclone DDS and Fast DDS in a namespace of their own believe what this package builds. The lease
@@ -22,14 +19,12 @@ import { compileVendorPrograms, VendorProgram } from "./vendor-program.ts";
 const PREFIX = "fefe01020304050607080910";
 const NOBODY = "0a0b0c0d0e0f000102030405";
 const OURS = "10.71.0.1";
-let folder = "";
 let programs = { cyclone: "", fast: "" };
 
 const ip = (command: string): string => execFileSync("ip", command.split(" "), { encoding: "utf8" });
 
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "rtps-wire-"));
-  programs = compileVendorPrograms(folder);
+  programs = vendorPrograms();
   ip("netns add rtps-peer");
   ip("link add rtps0 type veth peer name rtps1 netns rtps-peer");
   ip(`address add ${OURS}/24 dev rtps0`);
@@ -40,7 +35,6 @@ beforeAll(() => {
   ip("-n rtps-peer route add 239.0.0.0/8 dev rtps1");
 });
 afterAll(() => {
-  rmSync(folder, { recursive: true, force: true });
   ip("link del rtps0");
   ip("netns del rtps-peer");
 });

@@ -1,13 +1,45 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { hash } from "node:crypto";
 import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 /** Where the sources of the vendors' programs are. */
 export const VENDORS_FOLDER = join(import.meta.dirname, "vendors");
 
-/** Compiles vendors/cyclone.c and vendors/fast.cpp into `folder`: a few seconds. */
-export function compileVendorPrograms(folder: string): { readonly cyclone: string; readonly fast: string } {
+const CACHE = join(import.meta.dirname, "../../../node_modules/.cache/rtps-wire");
+const PACKAGES = ["gcc", "g++", "cyclonedds-dev", "libfastrtps-dev", "libfastcdr-dev"];
+
+export interface VendorPrograms {
+  readonly cyclone: string;
+  readonly fast: string;
+}
+
+/** Programs of vendors/: compiled when they are not yet, or others than before, which takes some ten seconds. */
+export function vendorPrograms(): VendorPrograms {
+  const versions = execFileSync("dpkg-query", ["--show", ...PACKAGES], { encoding: "utf8" });
+  const sources = ["cyclone.c", "fast.cpp", "reading.idl"].map((name) =>
+    readFileSync(join(VENDORS_FOLDER, name), "utf8"),
+  );
+  const made = join(CACHE, hash("sha256", [versions, ...sources].join("\n"), "hex").slice(0, 12));
+  if (!existsSync(made)) {
+    mkdirSync(CACHE, { recursive: true });
+    const making = mkdtempSync(join(CACHE, "making-"));
+    compileVendorPrograms(making);
+    try {
+      renameSync(making, made);
+    } catch (error) {
+      rmSync(making, { recursive: true });
+      // Another test may have been quicker.
+      if (!existsSync(made)) throw error;
+    }
+  }
+  return { cyclone: join(made, "cyclone"), fast: join(made, "fast") };
+}
+
+/** Compiles vendors/cyclone.c and vendors/fast.cpp into `folder`. */
+export function compileVendorPrograms(folder: string): VendorPrograms {
   const cyclone = join(folder, "cyclone");
   const fast = join(folder, "fast");
   execFileSync("idlc", [join(VENDORS_FOLDER, "reading.idl")], { cwd: folder, stdio: "ignore" });
