@@ -1,3 +1,4 @@
+import type { Service } from "#shared/api/core.ts";
 import type { HealthCheck } from "#shared/api/health-check.ts";
 import { describeRef, type ObjectRef } from "#shared/api/kinds.ts";
 import type { Condition } from "#shared/api/meta.ts";
@@ -86,6 +87,8 @@ export class GatewayReconciler {
   /** What each Gateway was given; its status says the same as soon as the store has caught up. */
   #ledger: ReadonlyMap<string, { readonly uid: string; readonly addresses: readonly Ip[] }> = new Map();
   readonly #instancePods = new Set<string>();
+  /** What Services say, but for their statuses: those are written here, and change nothing here. */
+  readonly #services = new Map<string, string>();
   readonly #forwarding = new ForwardingProblems();
   #summaries: readonly GatewaySummary[] = [];
   #troubles: readonly Trouble[] = [];
@@ -97,7 +100,9 @@ export class GatewayReconciler {
     this.#view = view;
     this.#writer = writer;
     this.#log = log;
-    for (const { metadata } of view.list("Pod")) this.concerns({ kind: "Pod", ...metadata });
+    for (const kind of ["Pod", "Service"] as const) {
+      for (const { metadata } of view.list(kind)) this.concerns({ kind, ...metadata });
+    }
   }
 
   get gateways(): readonly GatewaySummary[] {
@@ -108,15 +113,30 @@ export class GatewayReconciler {
     return this.#troubles.map(({ ref, message }) => ({ object: describeRef(ref), message }));
   }
 
-  /** Whether a change of the object can change anything here. Of the many Pods only the instances' count. */
+  /** Whether a change of the object can change anything here. Of the many Pods only the instances' count, of Services all but their statuses. */
   concerns({ kind, namespace, name }: ObjectRef): boolean {
     if (kind === "EndpointSlice" || kind === "DiscoveryDomain") return false;
-    if (kind !== "Pod") return true;
     const key = `${namespace}/${name}`;
+    if (kind === "Service") return this.#serviceChanged(key, this.#view.get("Service", namespace, name));
+    if (kind !== "Pod") return true;
     const was = this.#instancePods.delete(key);
     const is = this.#view.get("Pod", namespace, name)?.metadata.labels[GATEWAY_NAME_LABEL] !== undefined;
     if (is) this.#instancePods.add(key);
     return was || is;
+  }
+
+  #serviceChanged(key: string, service: Service | undefined): boolean {
+    const before = this.#services.get(key);
+    if (service === undefined) return this.#services.delete(key);
+    const { uid, labels, annotations } = service.metadata;
+    const now = JSON.stringify([uid, labels, annotations, service.spec]);
+    this.#services.set(key, now);
+    return before !== now;
+  }
+
+  /** Whether a change of an EndpointSlice can change what instances can do. */
+  concernsForwarding({ namespace, name }: ObjectRef): boolean {
+    return this.#forwarding.concerns(`${namespace}/${name}`, this.#view.get("EndpointSlice", namespace, name));
   }
 
   /** Whether what targets there are has changed what instances can do; looked at after changes of EndpointSlices. */

@@ -68,9 +68,14 @@ const INTERESTS: readonly Interest[] = [
 /** After targets changed: how long until it is looked at whether instances can still forward as routes ask. */
 const FORWARDING_QUIET_MS = 500;
 
-/** The keys under which all Gateways are looked at, and all entries of statuses; the others are `namespace/name` of Services. */
+/**
+ * The keys under which all Gateways are looked at, and all entries of statuses; the others are `namespace/name` of
+ * Services, for their slices.
+ */
 const GATEWAYS = "gateways";
 const GONE = "gone";
+/** Before a Service's key: its status. Traffic follows slices, and only people read statuses: these can wait. */
+const STATUS = "status ";
 
 /**
  * Runs the controller until the signal aborts.
@@ -106,15 +111,23 @@ export async function runController(options: ControllerOptions): Promise<Running
   const queue = new WorkQueue({
     reconcile: async (key) => {
       if (key === GONE) return gone.reconcile();
-      if (key !== GATEWAYS) return slices.reconcile(key);
-      await gateways.reconcile();
-      return undefined;
+      if (key === GATEWAYS) {
+        await gateways.reconcile();
+        return undefined;
+      }
+      if (key.startsWith(STATUS)) {
+        await slices.report(key.slice(STATUS.length));
+        return undefined;
+      }
+      const againMs = await slices.reconcile(key);
+      queue.addPatient(`${STATUS}${key}`);
+      return againMs;
     },
     onFailure: (key, error, retryInMs) => log.warn({ key, err: error, retryInMs }, "will be tried again"),
     random,
     ...(pause === undefined ? {} : { pause }),
     signal,
-    concurrency: 8,
+    concurrency: 16,
   });
   const forwarding = new Debounced(FORWARDING_QUIET_MS, signal, () => {
     if (gateways.forwardingChanged()) queue.add(GATEWAYS);
@@ -123,11 +136,12 @@ export async function runController(options: ControllerOptions): Promise<Running
     for (const key of slices.affectedBy(ref)) queue.add(key);
     if (gateways.concerns(ref)) queue.add(GATEWAYS);
     if (gone.concerns(ref)) queue.add(GONE);
-    if (ref.kind === "EndpointSlice") forwarding.touch();
+    if (ref.kind === "EndpointSlice" && gateways.concernsForwarding(ref)) forwarding.touch();
     if (view.get(ref.kind, ref.namespace, ref.name) === undefined) writer.forget(ref);
   };
   refusals?.watch(() => queue.add(GATEWAYS), signal);
-  for (const key of slices.keys()) queue.add(key);
+  // What changes from now on goes before what is found at the start.
+  for (const key of slices.keys()) queue.addPatient(key);
   queue.add(GATEWAYS);
   queue.add(GONE);
   const aborted = new Promise<void>((resolve) => {

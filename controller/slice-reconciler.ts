@@ -107,7 +107,6 @@ export class SliceReconciler {
       );
     }
     this.#remember(key, service, plan.targets, problems);
-    if (service !== undefined) await this.#report(service, problems);
     return plan.againMs;
   }
 
@@ -135,8 +134,13 @@ export class SliceReconciler {
     this.#events?.standing(`Service ${key}`, problems.length === 0 ? [] : [note]);
   }
 
-  async #report(service: Service, problems: readonly string[]): Promise<void> {
-    const { namespace, name, generation } = service.metadata;
+  /** Says in the Service's status what the last {@link SliceReconciler.reconcile} came to. @param key as there. */
+  async report(key: string): Promise<void> {
+    const [namespace = "", name = ""] = key.split("/");
+    const service = this.#view.get("Service", namespace, name);
+    if (service === undefined) return;
+    const problems = this.#problems.get(key) ?? [];
+    const { generation } = service.metadata;
     const ref: ObjectRef = { kind: "Service", namespace, name };
     if (!isServiceI(service, this.#names)) {
       const reported = (service.status?.conditions ?? []).some(({ type }) => type === TARGETS_CONDITION);

@@ -55,6 +55,21 @@ describe("WorkQueue", () => {
     expect(runs).toBe(4);
   });
 
+  test("keys that can wait go after all others, but for one in a while", async () => {
+    const seen: string[] = [];
+    const { queue } = setup(async (key) => void seen.push(key));
+    for (const key of ["p1", "p2", "p3"]) queue.addPatient(key);
+    const urgent = Array.from({ length: 20 }, (_, at) => `u${at}`);
+    for (const key of urgent) queue.add(key);
+    // It is urgent now; and one that is urgent already does not wait longer.
+    queue.add("p3");
+    queue.addPatient("u19");
+    expect(queue.depth).toBe(23);
+    await queue.idle();
+    expect(seen).toEqual([...urgent.slice(0, 16), "p1", ...urgent.slice(16), "p3", "p2"]);
+    expect(queue.depth).toBe(0);
+  });
+
   test("concurrency is a limit", async () => {
     let [running, most] = [0, 0];
     const { queue } = setup(

@@ -85,7 +85,7 @@ export function indexSlices(slices: readonly EndpointSlice[]): SliceIndex {
 }
 
 /** Absent conditions mean ready, serving and not terminating (EndpointConditions of discovery.k8s.io/v1). */
-function stateOf({ conditions }: Endpoint): TargetState {
+export function stateOf({ conditions }: Endpoint): TargetState {
   if (conditions.ready ?? true) return "ready";
   const serving = conditions.serving ?? conditions.ready ?? true;
   return serving && conditions.terminating === true ? "terminating" : "unready";

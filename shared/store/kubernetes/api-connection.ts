@@ -81,7 +81,14 @@ export class ApiConnection {
     signal.addEventListener("abort", abort, { once: true });
     stream.once("close", () => signal.removeEventListener("abort", abort));
     const answer = await new Promise<IncomingHttpHeaders & { ":status"?: number }>((resolve, reject) => {
-      const fail = (error?: unknown): void => reject(lost(`no answer from the API server at ${server.host}`, error));
+      let isAnswered = false;
+      // Every stream closes: an error that nobody would see is not worth its stack trace.
+      const fail = (error?: unknown): void => {
+        if (!isAnswered) reject(lost(`no answer from the API server at ${server.host}`, error));
+      };
+      stream.once("response", () => {
+        isAnswered = true;
+      });
       stream.once("response", resolve);
       stream.on("error", fail);
       stream.once("close", () => fail(signal.aborted ? signal.reason : undefined));
