@@ -21,7 +21,7 @@ const TARGETS = Array.from({ length: 5 }, (_, index) => `target-${index + 1}`);
 /** Pods of the Service `stable`; the others' is `canary`. */
 const STABLE = TARGETS.slice(0, 2);
 const CANARY = TARGETS.slice(2);
-const PATIENCE_MS = 45_000;
+const PATIENCE_MS = 90_000;
 const CONNECTIONS = 60;
 const PROXY_LABEL = "service.kubernetes.io/service-proxy-name";
 
@@ -100,10 +100,14 @@ describe.skipIf(!HAS_GATEWAY_API)(`a cluster, from its API server to the packet$
   /** Waits until the router leads both VIPs to these. */
   const routedTo = (gateways: readonly string[]): Promise<unknown> =>
     until(
-      () => Promise.all(VIPS.map((vip) => lab.nextHops(vip))),
-      (hops) => hops.every((nodes) => nodes.join() === gateways.join()),
+      async () => ({
+        hops: await Promise.all(VIPS.map((vip) => lab.nextHops(vip))),
+        instances: await lab.instances(),
+      }),
+      ({ hops }) => hops.every((nodes) => nodes.join() === gateways.join()),
       PATIENCE_MS,
-      (hops) => `the router leads VIPs to ${JSON.stringify(hops)}`,
+      ({ hops, instances }) =>
+        `the router leads VIPs to ${JSON.stringify(hops)}: ${JSON.stringify(instances).slice(0, 3000)}`,
     );
   /** States of a target in the instances' tables. */
   const statesOf = async (target: string): Promise<readonly (string | undefined)[]> =>
@@ -118,7 +122,7 @@ describe.skipIf(!HAS_GATEWAY_API)(`a cluster, from its API server to the packet$
     await routedTo(lab.gateways);
     await answeredBy(ECHO_PORT, TARGETS.slice(0, 3));
     held = await HeldTraffic.start(lab, { connections: 120, newPerSecond: 40 });
-  });
+  }, 240_000);
   afterAll(async () => {
     await lab?.close();
   });
