@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { stringify } from "yaml";
+import { z } from "zod";
 import { gatewaySchema } from "#shared/api/gateway.ts";
 import { gatewayParametersSchema } from "#shared/api/gateway-parameters.ts";
 import {
@@ -78,6 +79,41 @@ describe("a Gateway's instances", () => {
     });
   });
 
+  test("Pods run where the parameters say, and keep the labels and annotations by which they work", () => {
+    const pods = {
+      labels: { team: "edge", tier: "1", "gateway.networking.k8s.io/gateway-name": "another" },
+      annotations: { "example.com/note": "y", "k8s.v1.cni.cncf.io/networks": "[]" },
+      nodeSelector: { role: "edge" },
+      tolerations: [{ key: "edge", operator: "Exists" }],
+      priorityClassName: "critical",
+      topologySpread: [{ topologyKey: "rack", whenUnsatisfiable: "DoNotSchedule" }],
+    };
+    const template = z
+      .looseObject({
+        metadata: z.looseObject({ labels: z.unknown(), annotations: z.record(z.string(), z.string()) }),
+        spec: z.looseObject({ topologySpreadConstraints: z.array(z.unknown()) }),
+      })
+      .parse(gatewayDeployment(gateway(), parameters({ pods }), options).spec.template);
+    expect(template.metadata.labels).toMatchObject({
+      team: "edge",
+      tier: "1",
+      "gateway.networking.k8s.io/gateway-name": "edge",
+    });
+    expect(template.metadata.annotations).toMatchObject({ "example.com/note": "y" });
+    expect(template.metadata.annotations["k8s.v1.cni.cncf.io/networks"]).not.toBe("[]");
+    const { nodeSelector, tolerations, priorityClassName } = pods;
+    expect(template.spec).toMatchObject({ nodeSelector, tolerations, priorityClassName });
+    expect(template.spec.topologySpreadConstraints).toMatchObject([
+      { topologyKey: "rack", maxSkew: 1, whenUnsatisfiable: "DoNotSchedule", labelSelector: { matchLabels: {} } },
+    ]);
+    const nowhere = gatewayDeployment(gateway(), parameters({ pods: { topologySpread: [] } }), options);
+    expect(nowhere.spec).toMatchObject({ template: { spec: { topologySpreadConstraints: [] } } });
+    // By default the fields are left to the cluster.
+    expect(JSON.stringify(gatewayDeployment(gateway(), parameters(), options))).not.toMatch(
+      /nodeSelector|toler|priorityC/,
+    );
+  });
+
   test("no container but the one that makes settings is privileged, and none is on the host's network", () => {
     const text = JSON.stringify(gatewayDeployment(gateway(), parameters(), options));
     expect(text.match(/"privileged":true/g)).toHaveLength(1);
@@ -104,6 +140,7 @@ describe("a Gateway's instances", () => {
     expect(content(gatewayDeployment(gateway(), parameters(), options))).toBe(base);
     const others = [
       gatewayDeployment(gateway(), parameters({ replicas: 4 }), options),
+      gatewayDeployment(gateway(), parameters({ pods: { nodeSelector: { role: "edge" } } }), options),
       gatewayDeployment(gateway(), parameters(), { ...options, image: "other" }),
       gatewayDeployment(gateway(), parameters(), { ...options, families: [4] }),
       gatewayDeployment(gateway("edge", { gatewayClassName: "other" }), parameters(), options),

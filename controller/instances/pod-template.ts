@@ -129,22 +129,30 @@ function container(
   };
 }
 
+type SpreadConstraint = NonNullable<NonNullable<GatewayParameters["spec"]["pods"]>["topologySpread"]>[number];
+
+/** Where nothing else is said. */
+const SPREAD = ["kubernetes.io/hostname", "topology.kubernetes.io/zone"].map(
+  (topologyKey): SpreadConstraint => ({ maxSkew: 1, topologyKey, whenUnsatisfiable: "ScheduleAnyway" }),
+);
+
 /** What every instance of a Gateway is made of. Both processes withdraw and wait when they are ended: no preStop hook. */
 export function podTemplate(gateway: Gateway, parameters: GatewayParameters, options: PodTemplateOptions): object {
   const { image, labels, serviceAccount, families } = options;
-  const spread = (topologyKey: string): object => ({
-    maxSkew: 1,
-    topologyKey,
-    whenUnsatisfiable: "ScheduleAnyway",
+  const spread = (constraint: SpreadConstraint): object => ({
+    ...constraint,
     labelSelector: { matchLabels: labels },
     matchLabelKeys: ["pod-template-hash"],
   });
   const infrastructure = gateway.spec.infrastructure;
+  const { pods = {} } = parameters.spec;
+  const { nodeSelector, tolerations, priorityClassName } = pods;
   return {
     metadata: {
-      labels: { ...infrastructure?.labels, ...labels },
+      labels: { ...infrastructure?.labels, ...pods.labels, ...labels },
       annotations: {
         ...infrastructure?.annotations,
+        ...pods.annotations,
         [NETWORKS_ANNOTATION]: JSON.stringify(attachments(parameters)),
         "kubectl.kubernetes.io/default-container": "proxy",
       },
@@ -154,7 +162,10 @@ export function podTemplate(gateway: Gateway, parameters: GatewayParameters, opt
       enableServiceLinks: false,
       terminationGracePeriodSeconds: GRACE_SECONDS,
       readinessGates: families.map((family) => ({ conditionType: POD_READY_CONDITION[family] })),
-      topologySpreadConstraints: [spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")],
+      ...(nodeSelector === undefined ? {} : { nodeSelector }),
+      ...(tolerations === undefined ? {} : { tolerations }),
+      ...(priorityClassName === undefined ? {} : { priorityClassName }),
+      topologySpreadConstraints: (pods.topologySpread ?? SPREAD).map(spread),
       securityContext: { seccompProfile: { type: "RuntimeDefault" } },
       initContainers: [
         {

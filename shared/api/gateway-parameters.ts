@@ -16,6 +16,61 @@ export const tableSizeField = z
   .max(65_537)
   .refine(isPrime, "must be a prime number, for example 251, 997 or 9973");
 
+const texts = z.record(z.string(), z.string());
+
+/** Where instances run, and what their Pods are called: the fields of a Pod, with their meaning there. */
+const podsSchema = z.strictObject({
+  labels: texts
+    .optional()
+    .describe("Labels of the Pods, beside those of the Gateway's infrastructure; those that we need stay ours."),
+  annotations: texts
+    .optional()
+    .describe("Annotations of the Pods, beside those of the Gateway's infrastructure; those that we need stay ours."),
+  nodeSelector: texts.optional().describe("Labels of the nodes that instances may run on."),
+  tolerations: z
+    .array(
+      z.strictObject({
+        key: z.string().max(316).optional().describe("The taint's key; any when absent, with operator Exists."),
+        operator: z
+          .enum(["Equal", "Exists"])
+          .optional()
+          .describe("How the taint's value relates to value: Equal by default."),
+        value: z.string().max(63).optional().describe("The taint's value, with operator Equal."),
+        effect: z
+          .enum(["NoSchedule", "PreferNoSchedule", "NoExecute"])
+          .optional()
+          .describe("The taint's effect; any when absent."),
+        tolerationSeconds: z
+          .int()
+          .min(0)
+          .max(2_147_483_647)
+          .optional()
+          .describe("With effect NoExecute: for how long it is tolerated; for ever when absent."),
+      }),
+    )
+    .max(32)
+    .optional()
+    .describe("Taints of nodes that do not keep instances away."),
+  priorityClassName: nameField.optional().describe("PriorityClass of the Pods."),
+  topologySpread: z
+    .array(
+      z.strictObject({
+        topologyKey: z.string().min(1).max(316).describe("Label of nodes; those with one value are one domain."),
+        maxSkew: z.int().min(1).max(64).default(1).describe("By how many instances domains may differ."),
+        whenUnsatisfiable: z
+          .enum(["ScheduleAnyway", "DoNotSchedule"])
+          .default("ScheduleAnyway")
+          .describe(
+            "ScheduleAnyway: as far as possible. DoNotSchedule: an instance that finds no place waits; a rollout needs " +
+              "room for one more than there are.",
+          ),
+      }),
+    )
+    .max(8)
+    .optional()
+    .describe("How instances are spread over nodes; over hostnames and zones, as far as possible, when absent."),
+});
+
 /** `causeway.dev/v1alpha1 GatewayParameters`: how a Gateway's instances are attached and how they forward. */
 export const gatewayParametersSchema = z.strictObject({
   apiVersion: z.literal(API_VERSION),
@@ -131,6 +186,9 @@ export const gatewayParametersSchema = z.strictObject({
         .record(z.string(), z.record(z.string(), z.union([z.string(), z.number()])))
         .optional()
         .describe("Resources of each of an instance's containers, as in a Pod: requests and limits. Kubernetes only."),
+      pods: podsSchema
+        .optional()
+        .describe("Where instances run, and what their Pods carry: as in a Pod. Kubernetes only."),
       addressPools: z
         .array(nameField)
         .max(16)
