@@ -120,11 +120,17 @@ describe("a member that does not hear that its clients have been moved", () => {
   });
 
   it("negative control: without the node agent it gets their samples, and so does another one", async () => {
-    await bed.withoutAgent();
     const member = await bed.busiest();
+    expect((await clientsOf(member)).length).toBeGreaterThan(0);
+    await bed.withoutAgent();
     bed.deafen(member);
-    const { since } = await takeAway(member, () => bed.setReady(member, false));
-    await eventually("duplicates", () => bed.duplicates(since).length > 0);
+    bed.setReady(member, false);
+    await eventually("its clients are others'", async () => {
+      const { clients } = await bed.served();
+      return clients.length === PUBLISHERS && clients.every((client) => client.member !== `default/${member.name}`);
+    });
+    const since = bed.mark();
+    await eventually("duplicates", () => bed.duplicates(since).some((sample) => sample.includes(member.name)));
     bed.hearAgain(member);
     bed.setReady(member, true);
     await bed.startAgent();
