@@ -40,32 +40,29 @@ function unitTests(): Outcome {
   return outcomeOf(file, run("unit tests", process.execPath, ...args));
 }
 
-/** Lanes by the folders of their tests. Those of the first are about time; all that no other has go to the last. */
-const LANES: Readonly<Record<"first" | "second", readonly string[]>> = {
-  first: ["test/system/", "test/lab/"],
-  second: ["test/frontend/", "test/cluster/", "test/deploy/"],
-};
+/** Tests that are about time, and take about half of it. */
+const FIRST_LANE = ["test/system/", "test/frontend/", "test/cluster/"];
 /** What needs the machine for itself: BFD falls where its thread waits for a processor. */
 const QUIET = ["test/quiet/"];
 
 /** The other folders of tests. (vitest's --exclude does not reach the files of a project.) */
-function lastLane(): string[] {
+function secondLane(): string[] {
   const folders = readdirSync(join(root, "test"), { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  const others = [...Object.values(LANES).flat(), ...QUIET];
+  const others = [...FIRST_LANE, ...QUIET];
   return ["packages/", ...folders.map(({ name }) => `test/${name}/`).filter((folder) => !others.includes(folder))];
 }
 
 /** More files than these that fail are no matter of a slow moment. */
-const RUN_AGAIN = 3;
+const RUN_AGAIN = 4;
 
-type Lane = keyof typeof LANES | "last" | "quiet" | "again";
+type Lane = "first" | "second" | "quiet" | "again";
 
-/** One lane of system tests, in a sandbox of its own. Where others speak, what it says is told in one piece. */
+/** One lane of system tests, in a sandbox of its own. What the second says is told in one piece. */
 async function lane(name: Lane, ...choice: readonly string[]): Promise<Outcome> {
   const file = join(cache, `system-${name}.json`);
   const began = performance.now();
   const args = [...vitest, "system", ...reporters(file), ...choice, ...process.argv.slice(2)];
-  const isPatient = name === "second" || name === "last";
+  const isPatient = name === "second";
   const [program = "", ...rest] = [
     ...(isPatient ? ["nice", "-n", "10"] : []),
     "sh",
@@ -87,22 +84,18 @@ async function lane(name: Lane, ...choice: readonly string[]): Promise<Outcome> 
 }
 
 /**
- * Three lanes at a time: tests of the system wait for most of their time. In each, one file runs after the other. A file
- * that fails beside other lanes is run once more, alone, and that counts: what it holds is how long the product takes, not its
+ * Two lanes at a time: tests of the system wait for most of their time. In each, one file runs after the other. A file
+ * that fails beside the other lane is run once more, alone, and that counts: what it holds is how long the product takes, not its
  * neighbours. Both runs are told.
  */
 async function systemTests(): Promise<Outcome[]> {
-  console.log("\n== system tests, in private sandboxes, three lanes; all but the first speak when they have ended");
-  const lanes = await Promise.all([
-    lane("first", ...LANES.first),
-    lane("second", ...LANES.second),
-    lane("last", ...lastLane()),
-  ]);
+  console.log("\n== system tests, in private sandboxes, two lanes; the second speaks when it has ended");
+  const lanes = await Promise.all([lane("first", ...FIRST_LANE), lane("second", ...secondLane())]);
   const quiet = await lane("quiet", ...QUIET);
   const failed = lanes.flatMap(({ files }) => files).filter(({ failures }) => failures.length > 0);
   if (failed.length === 0 || failed.length > RUN_AGAIN || failed.some(({ file }) => !file.endsWith(".test.ts")))
     return [...lanes, quiet];
-  tell("failed beside other lanes, and run again alone", failed);
+  tell("failed beside the other lane, and run again alone", failed);
   const again = await lane("again", ...failed.map(({ file }) => relative(root, file)));
   return [...afterAnotherRun(lanes, again), quiet];
 }
