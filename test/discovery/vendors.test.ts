@@ -1,9 +1,9 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { VENDORS_FOLDER, vendorPrograms } from "../../packages/rtps-wire/test/vendor-program.ts";
+import { VENDORS_FOLDER, type VendorProgram, vendorPrograms } from "../../packages/rtps-wire/test/vendor-program.ts";
 import { DdsNetwork, type DdsPod, eventually, type RelayProcess } from "./support/dds-network.ts";
 import {
   HAS_CONNEXT,
@@ -97,6 +97,27 @@ it("Fast DDS with authentication and encryption: secured ones match and have sam
     async () => (await relay.domain()).participants.length === 3,
   );
   expect(open.lines).not.toContain("matched 1");
+  await allGone();
+});
+
+it("Fast DDS by an XML profile, as ROS 2's rmw_fastrtps has it; with another peer in it, nobody hears of the participant", async () => {
+  const profile = (peer: string): string => {
+    const file = join(folder, `${peer}.xml`);
+    const locator = `<locator><udpv4><address>${peer}</address><port>7400</port></udpv4></locator>`;
+    const builtin = `<builtin><initialPeersList>${locator}</initialPeersList></builtin>`;
+    const described = `<participant profile_name="peer" is_default_profile="true"><rtps>${builtin}</rtps></participant>`;
+    const namespace = "http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles";
+    writeFileSync(file, `<?xml version="1.0"?><profiles xmlns="${namespace}">${described}</profiles>`);
+    return file;
+  };
+  const publisher = (id: number, peer: string): VendorProgram =>
+    participant(programs, "fast", podOf(publishers, "fast"), { role: "pub", id, profile: profile(peer) });
+  await using _lost = publisher(2, "10.71.1.99");
+  await using _pub = publisher(1, relayOn(1, 4));
+  await using sub = participant(programs, "cyclone", podOf(subscribers, "cyclone"), { peer: relayOn(2, 4) });
+  await sub.printed("sample of 1");
+  expect(sub.lines).not.toContain("matched 2");
+  expect((await relay.domain()).participants).toHaveLength(2);
   await allGone();
 });
 

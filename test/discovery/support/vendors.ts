@@ -32,6 +32,8 @@ export interface ParticipantOptions {
   readonly family?: 4 | 6;
   /** Of Fast DDS: folder of the keys of a secured participant. */
   readonly keys?: string;
+  /** Of Fast DDS: file with an XML profile. */
+  readonly profile?: string;
   /** Of Cyclone and Fast DDS: the instance that is written, with a number in each sample, and each sample is printed. */
   readonly numbered?: number;
 }
@@ -76,7 +78,11 @@ export function participant(
     });
   }
   if (vendor === "fast") {
-    const { keys } = options;
+    const { keys, profile } = options;
+    if (profile !== undefined) {
+      const described = { ...environment, FASTRTPS_DEFAULT_PROFILES_FILE: profile };
+      return new VendorProgram(pod.namespace, [programs.fast, ...about, "0", "profile"], described);
+    }
     const how =
       keys !== undefined
         ? ["secure", keys]

@@ -138,7 +138,12 @@ int main(int argc, char **argv) {
   std::vector<uint8_t> blob(user_data);
   for (size_t i = 0; i < user_data; i++) blob[i] = static_cast<uint8_t>('a' + i % 26);
 
+  auto *factory = DomainParticipantFactory::get_instance();
   DomainParticipantQos qos;
+  if (mode == "profile") {  // what FASTRTPS_DEFAULT_PROFILES_FILE says, as rmw_fastrtps takes it
+    factory->load_profiles();
+    qos = factory->get_default_participant_qos();
+  }
   qos.name("recorded");
   qos.user_data().setValue(std::vector<uint8_t>(blob.begin(), blob.begin() + std::min<size_t>(64, user_data)));
   auto &properties = qos.properties().properties();
@@ -177,7 +182,7 @@ int main(int argc, char **argv) {
   }
 
   Changes changes;
-  auto *participant = DomainParticipantFactory::get_instance()->create_participant(atoi(argv[1]), qos, &changes);
+  auto *participant = factory->create_participant(atoi(argv[1]), qos, &changes);
   if (participant == nullptr) return 1;
   TypeSupport type(new ReadingType());
   type.register_type(participant);
