@@ -16,6 +16,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { FAMILIES, type Family, ip } from "#shared/net/ip.ts";
+import type { TableState } from "#shared/nft/table-state.ts";
 import { attach } from "#shared/resolve/attach.ts";
 import { resolveIntent } from "#shared/resolve/intent.ts";
 import type { Intent } from "#shared/resolve/intent-types.ts";
@@ -59,6 +60,7 @@ class Gateway {
   readonly #sender: PacketSender;
   readonly #mac: string;
   #nowMs = 1_000_000;
+  #tables: readonly TableState[] = [];
   intent: Intent | undefined;
 
   constructor(prefix: string) {
@@ -88,7 +90,9 @@ class Gateway {
     lap("routing");
     const next = this.#keeper.next(intent);
     lap("keeper");
-    const tables = [slowPath(intent, next.moves), fastPath(intent, environment, next.moves)];
+    const [slow, fast] = this.#tables;
+    const tables = [slowPath(intent, next.moves, slow), fastPath(intent, environment, next.moves, fast)];
+    this.#tables = tables;
     lap("tables");
     const transactions = this.bed.kernel.applyTables(tables);
     lap("kernel");

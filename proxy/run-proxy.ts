@@ -3,6 +3,7 @@ import { GATEWAY_NAME_LABEL } from "#shared/api/names.ts";
 import { type Programmed, writeProgrammed } from "#shared/instance/programmed.ts";
 import { EchoSocket } from "#shared/kernel/echo-socket.ts";
 import { watchKernel } from "#shared/kernel/netlink-events.ts";
+import type { TableState } from "#shared/nft/table-state.ts";
 import type { Clock } from "#shared/process/clock.ts";
 import { ConvergeLoop } from "#shared/process/converge-loop.ts";
 import type { Log } from "#shared/process/log.ts";
@@ -96,6 +97,8 @@ class ProxyProcess implements RunningProxy {
   #intent: Intent | undefined;
   /** What is moved of its tables. */
   #moves: Moves = NO_MOVES;
+  /** As they were built last. */
+  #tables: readonly TableState[] = [];
   #links: ServiceLinkWatch | undefined;
   /** Interfaces of the instance that were there when the kernel was last programmed, and by which it reaches somebody. */
   #interfaces: ReadonlySet<string> = new Set();
@@ -250,7 +253,9 @@ class ProxyProcess implements RunningProxy {
     const foreign = this.#appliedAt !== undefined && this.#kernel.changedByOthers();
     const { changes, refused, repaired } = this.#kernel.applyRouting(intent, devices);
     const next = this.#keeper.next(intent);
-    const tables = [slowPath(intent, next.moves), fastPath(intent, environment, next.moves)];
+    const [slow, fast] = this.#tables;
+    const tables = [slowPath(intent, next.moves, slow), fastPath(intent, environment, next.moves, fast)];
+    this.#tables = tables;
     const transactions = this.#kernel.applyTables(tables);
     this.#connections.applied(intent);
     const againMs = this.#keeper.applied(next, intent);

@@ -42,7 +42,7 @@ function unitTests(): Outcome {
 
 /** Tests that are about time, and take about half of it. */
 const FIRST_LANE = ["test/system/", "test/frontend/", "test/cluster/"];
-/** What needs the machine for itself: BFD falls where its thread waits for a processor. */
+/** What needs the machine for itself: BFD falls where its thread waits for a processor, and a lab that leaves nothing is told by all that is there. */
 const QUIET = ["test/quiet/"];
 
 /** The other folders of tests. (vitest's --exclude does not reach the files of a project.) */

@@ -38,8 +38,13 @@ export const IP = { 4: "ip", 6: "ip6" } as const;
  * their target's neighbour; replies are handed to a router. What the hook cannot treat right (fragments, packets over
  * the next link's MTU, packets at the end of their hops) goes to the stack, where the slow path takes it.
  */
-export function fastPath(intent: Intent, environment: Environment, moves: Moves = NO_MOVES): TableState {
-  const builder = new TableBuilder("netdev", TABLE);
+export function fastPath(
+  intent: Intent,
+  environment: Environment,
+  moves: Moves = NO_MOVES,
+  before?: TableState,
+): TableState {
+  const builder = new TableBuilder("netdev", TABLE, before);
   const outside = FAMILIES.map(
     (family) => [family, externalChain(builder, intent, environment, moves, family)] as const,
   );

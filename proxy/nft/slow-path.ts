@@ -23,8 +23,8 @@ const NFPROTO = { 4: "ipv4", 6: "ipv6" } as const;
  * same tables, so the same target), routed by that mark, and rewritten in NAT mode only after the routing decision:
  * so an ICMP error that the stack sends about them quotes the packet as the client knows it.
  */
-export function slowPath(intent: Intent, moves: Moves = NO_MOVES): TableState {
-  const builder = new TableBuilder("inet", TABLE);
+export function slowPath(intent: Intent, moves: Moves = NO_MOVES, before?: TableState): TableState {
+  const builder = new TableBuilder("inet", TABLE, before);
   for (const family of FAMILIES) {
     const own = intent.vips.filter((vip) => familyOf(vip) === family);
     builder.set(`vips${family}`, `type ${family === 4 ? "ipv4_addr" : "ipv6_addr"};`, own);

@@ -13,16 +13,22 @@ export class TableBuilder {
   readonly #maps = new Map<string, { kind: "map" | "set"; declaration: string; elements: Map<string, string> }>();
   readonly #luts = new Map<string, Slots>();
   readonly #dynamic = new Map<string, Dynamic>();
+  readonly #before: TableState["chains"] | undefined;
 
-  constructor(family: "netdev" | "inet", name: string) {
+  /**
+   * @param before the same table as it was built last: chains that stay are taken from there, so that what was built for them
+   * now is forgotten at once.
+   */
+  constructor(family: "netdev" | "inet", name: string, before?: TableState) {
     this.#family = family;
     this.#name = name;
+    this.#before = before?.chains;
   }
 
   /** @returns the chain's name, `prefix-hash`. */
   chain(prefix: string, rules: readonly string[]): string {
     const name = `${prefix}-${shortHash(rules.join("\n"))}`;
-    this.#chains.set(name, rules);
+    this.#chains.set(name, this.#before?.get(name) ?? rules);
     return name;
   }
 
