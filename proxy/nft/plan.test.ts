@@ -267,6 +267,19 @@ describe("plan", () => {
     );
   });
 
+  it("is the same table when it is built after another, and has that one's chains where they stay", async () => {
+    const [three, four] = await Promise.all([3, 4].map((targets) => intentOf(scenario({ targets, tableSize: 251 }))));
+    if (three === undefined || four === undefined) return expect.fail("no intent");
+    const before = tablesOf(three);
+    const after = [fastPath(four, environment, NO_MOVES, before[0]), slowPath(four, NO_MOVES, before[1])];
+    expect(after).toEqual(tablesOf(four));
+    for (const [index, { chains }] of after.entries()) {
+      const stay = [...chains].filter(([name]) => before[index]?.chains.has(name));
+      expect(stay.length).toBeGreaterThan(5);
+      for (const [name, rules] of stay) expect(rules).toBe(before[index]?.chains.get(name));
+    }
+  });
+
   it("writes only the slots that change hands, and nothing else, when a target goes", async () => {
     const [before = [], after = []] = [STATES[2], STATES[1]];
     const commands = plan(

@@ -3,8 +3,8 @@ import { connect, type Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { pino } from "pino";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { topicSchema } from "#shared/api/topic.ts";
 import { MemoryAdapter } from "../adapter/memory-adapter.fixture.ts";
+import { topicSettings } from "../adapter/topic-settings.fixture.ts";
 import { MAX_REFUSED } from "./publisher.ts";
 import { TopicBridge } from "./topic-bridge.ts";
 import { TopicListener } from "./topic-listener.ts";
@@ -16,19 +16,9 @@ afterEach(async () => {
 });
 
 function bridgeOf(more: Readonly<Record<string, unknown>> = {}) {
-  const { spec } = topicSchema.parse({
-    apiVersion: "causeway.dev/v1alpha1",
-    kind: "Topic",
-    metadata: { name: "readings" },
-    spec: {
-      topic: "Reading",
-      type: "plant::Reading",
-      types: { file: "/types.xml" },
-      service: { name: "readings", port: 7500 },
-      ...more,
-    },
-  });
-  const adapter = new MemoryAdapter({ key: "default/readings", spec, types: { topicTypes: [], xml: "" } });
+  const settings = topicSettings(more);
+  const { spec } = settings;
+  const adapter = new MemoryAdapter(settings);
   const bridge = new TopicBridge({ spec, adapter, nowMs: () => performance.now(), log });
   cleanups.push(() => bridge.close("the test is over"));
   return { adapter, bridge, spec };

@@ -1,27 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { topicSchema } from "#shared/api/topic.ts";
 import type { TopicSettings } from "../adapter/topic-adapter.ts";
+import { topicSettings } from "../adapter/topic-settings.fixture.ts";
 import { readXml, type XmlError } from "../types/read-xml.ts";
 import { depthOf, misfit } from "./connext-adapter.ts";
 import { connextDocument } from "./connext-document.ts";
 import { reasonOf } from "./connext-library.ts";
 
-function settings(more: Readonly<Record<string, unknown>> = {}): TopicSettings {
-  const { spec } = topicSchema.parse({
-    apiVersion: "causeway.dev/v1alpha1",
-    kind: "Topic",
-    metadata: { name: "readings" },
-    spec: {
-      topic: "Reading",
-      type: "plant::Reading",
-      types: { file: "/types.xml" },
-      service: { name: "readings", port: 7500 },
-      ...more,
-    },
-  });
-  return { key: "default/readings", spec, types: { topicTypes: ["plant::Reading"], xml: "<types/>" } };
-}
+const settings = (more: Readonly<Record<string, unknown>> = {}): TopicSettings =>
+  topicSettings(more, { topicTypes: ["plant::Reading"], xml: "<types/>" });
 const textOf = (more: Readonly<Record<string, unknown>> = {}): string => connextDocument(settings(more), 1).text;
 
 describe("the document for Connext", () => {
